@@ -1,0 +1,71 @@
+"""What an agent is: what it consumes, one function from messages to results, what it needs."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from agents.runtime.messages import Handled, Incoming, Partition
+from topics.catalogue import Topic
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """Topics that wait in one queue. Lanes are listed most urgent first."""
+
+    topics: tuple[Topic, ...]
+    max_messages: int
+    """Messages in flight at which the lane pauses; it resumes at half of it."""
+    share: float = 0.0
+    """The share of turns, 0 to 1, that the lane is given even while more urgent ones have work."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchPolicy:
+    """How many messages a handler is given at once."""
+
+    max_messages: int
+    max_delay_s: float
+    """How long the first message waits for others, seconds."""
+
+
+ONE_BY_ONE = BatchPolicy(max_messages=1, max_delay_s=0.0)
+
+
+class Agent(ABC):
+    """A consumer of the data plane.
+
+    The runtime calls `open` once, then `handle` from `concurrency` threads, then `close` once, when no
+    handler runs any more. Handling a message again must have the same effect as handling it once.
+    """
+
+    name: ClassVar[str]
+    """Also the consumer group's name, after the prefix."""
+    produces: ClassVar[tuple[Topic, ...]] = ()
+    """The topics of its outputs."""
+    batch: BatchPolicy = ONE_BY_ONE
+    concurrency: int = 1
+
+    @property
+    @abstractmethod
+    def lanes(self) -> Sequence[Lane]:
+        """What it consumes, most urgent lane first."""
+
+    def open(self) -> None:  # noqa: B027  (an agent may need nothing)
+        """Connect and load. A typed error here ends the process before it joins the group."""
+
+    @abstractmethod
+    def handle(self, batch: Sequence[Incoming]) -> Sequence[Handled]:
+        """Return what came of each message, in their order. Must be safe to call from several threads.
+
+        Raises:
+            Reject: the message can never be handled. Of a batch, each message is then tried alone.
+            Unavailable: something is away; the same batch is given again later.
+        """
+
+    def positions(self, partitions: Sequence[Partition], cluster_id: str) -> Mapping[Partition, int]:  # noqa: ARG002
+        """Return the offsets to start from, for an agent that keeps its own; others go by the group's."""
+        return {}
+
+    def close(self) -> None:  # noqa: B027
+        """Let go of everything. Also called when `open` failed half-way."""

@@ -1,0 +1,87 @@
+"""Every metric of the data plane, declared once: a misspelt one fails the type checker."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.process_collector import ProcessCollector
+
+_LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
+"""From a Redis round trip to the longest segment, seconds."""
+_BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+
+METRICS_CONTENT_TYPE = "text/plain; version=1.0.0; charset=utf-8"
+
+
+class Metrics:
+    """The metrics of one agent process, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        self.consumed = self._counter("fleet_messages_consumed", "Messages read.", ("topic",))
+        self.produced = self._counter("fleet_messages_produced", "Messages the broker has taken.", ("topic",))
+        self.completed = self._counter("fleet_messages_completed", "Messages fully handled.", ("topic",))
+        self.dead_letters = self._counter(
+            "fleet_dead_letters", "Messages that could not be handled.", ("topic", "reason")
+        )
+        self.retries = self._counter(
+            "fleet_handler_retries", "Times that a message was tried again.", ("cause",)
+        )
+        self.in_flight_messages = self._gauge("fleet_in_flight_messages", "Messages read and not yet done.")
+        self.in_flight_bytes = self._gauge(
+            "fleet_in_flight_bytes", "Bytes of messages read and not yet done."
+        )
+        self.paused_lanes = self._gauge("fleet_paused_topics", "Topics paused by backpressure.")
+        self.assigned_partitions = self._gauge("fleet_assigned_partitions", "Partitions of this worker.")
+        self.lag_messages = self._gauge(
+            "fleet_lag_messages", "Messages in a partition that are not yet done.", ("topic", "partition")
+        )
+        self.lag_seconds = self._gauge(
+            "fleet_lag_seconds", "Age of the newest message read, while there is lag.", ("topic",)
+        )
+        self.rebalances = self._counter("fleet_rebalances", "Changes of assignment.", ("kind",))
+        self.dependency_up = self._gauge(
+            "fleet_dependency_up", "1 while what the agent needs answers, else 0.", ("dependency",)
+        )
+        self.batch_size = Histogram(
+            "fleet_handler_batch_messages",
+            "Messages given to a handler at once.",
+            buckets=_BATCH_BUCKETS,
+            registry=self.registry,
+        )
+        self.stage_seconds = Histogram(
+            "fleet_stage_seconds",
+            "Time that a stage took: handle, deliver, fetch, decode, faces, score, record, fuse, write.",
+            ("stage",),
+            buckets=_LATENCY_BUCKETS,
+            registry=self.registry,
+        )
+        self.media_bytes_read = self._counter("fleet_media_bytes_read", "Bytes of media read.", ("scheme",))
+        self.frames = self._counter("fleet_frames", "Frames looked at.")
+        self.faces = self._counter("fleet_faces", "Faces found.", ("usable",))
+        self.verdicts = self._counter("fleet_verdicts", "Verdicts published.", ("outcome", "label"))
+        self.rows = self._counter("fleet_rows_written", "Rows written to Postgres.", ("table",))
+        self.inference_batch = Histogram(
+            "fleet_inference_batch_crops",
+            "Crops in an inference batch.",
+            ("model",),
+            buckets=_BATCH_BUCKETS,
+            registry=self.registry,
+        )
+        self.inference_wait_seconds = self._latency(
+            "fleet_inference_wait_seconds", "Time that the oldest crop of a batch waited."
+        )
+        self.inference_run_seconds = self._latency(
+            "fleet_inference_run_seconds", "Time that the model took for a batch."
+        )
+
+    def _counter(self, name: str, description: str, labels: tuple[str, ...] = ()) -> Counter:
+        return Counter(name, description, labels, registry=self.registry)
+
+    def _gauge(self, name: str, description: str, labels: tuple[str, ...] = ()) -> Gauge:
+        return Gauge(name, description, labels, registry=self.registry)
+
+    def _latency(self, name: str, description: str) -> Histogram:
+        return Histogram(name, description, ("model",), buckets=_LATENCY_BUCKETS, registry=self.registry)
+
+    def render(self) -> bytes:
+        """Return all metrics in Prometheus' text format."""
+        return generate_latest(self.registry)

@@ -1,0 +1,314 @@
+"""The settings of the whole fleet: one tree, from `fleet.yaml` and `FLEET_*` environment variables.
+
+A nested key is written with two underscores: `FLEET_KAFKA__BOOTSTRAP_SERVERS`. The environment goes before
+the file, the file before the defaults. A key that does not exist, or a value that cannot be, is an error that
+names it. Passwords are `SecretStr`: they show as asterisks in logs and `repr`.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    YamlConfigSettingsSource,
+)
+from yaml import YAMLError
+
+ENVIRONMENT_PREFIX = "FLEET_"
+_OWN_VARIABLES = frozenset({"FLEET_CONFIG", "FLEET_DATA"})
+"""Variables that are not settings: where the file lies, and where the tests find shared data."""
+
+_DEFAULT_FILE = Path("fleet.yaml")
+
+Positive = Annotated[int, Field(ge=1)]
+Seconds = Annotated[float, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class SettingsInvalid(Exception):
+    """The settings cannot be used; the message names each key and what is wrong with it."""
+
+
+def default_cache() -> Path:
+    """Return the folder for what is fetched once: `$XDG_CACHE_HOME/deepfake-fleet`."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "deepfake-fleet"
+
+
+class Section(BaseModel):
+    """A branch of the tree."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class KafkaSettings(Section):
+    """The broker, and how groups and producers use it."""
+
+    bootstrap_servers: str = "localhost:9092"
+    """Comma-separated `host:port` of brokers to start from."""
+    broker: Literal["kafka", "embedded"] = "kafka"
+    """`embedded` for the demo's broker, which needs other group options than Apache Kafka."""
+    topic_prefix: Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]*$", max_length=100)] = ""
+    """Put before the name of every topic and group: several fleets on one cluster."""
+    replication_factor: Positive = 1
+    """Copies of each topic that `fleet topics create` asks for."""
+    group_protocol: Literal["auto", "consumer", "classic"] = "auto"
+    """`consumer` is KIP-848, `classic` cooperative-sticky, `auto` KIP-848 where the broker has it."""
+    static_membership: bool = True
+    """Whether a restarted worker keeps its partitions (needs `runtime.instance`; not with `embedded`)."""
+    session_timeout_s: Seconds = 45.0
+    """After how long without a heartbeat a worker counts as dead, seconds (classic groups)."""
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    """How to talk to the brokers."""
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
+    """How to log in."""
+    sasl_username: str | None = None
+    """As whom."""
+    sasl_password: SecretStr | None = None
+    """With what."""
+    ssl_ca_location: Path | None = None
+    """Certificates to trust, PEM; by default the system's."""
+    ssl_certificate_location: Path | None = None
+    """The client's certificate, PEM."""
+    ssl_key_location: Path | None = None
+    """The client's key, PEM."""
+    ssl_key_password: SecretStr | None = None
+    """The key's password."""
+
+    @model_validator(mode="after")
+    def _login_is_whole(self) -> Self:
+        login = (self.sasl_mechanism, self.sasl_username, self.sasl_password)
+        if self.security_protocol.startswith("SASL") and None in login:
+            raise ValueError(
+                f"security_protocol {self.security_protocol} needs mechanism, username and password of sasl"
+            )
+        if not self.security_protocol.startswith("SASL") and any(part is not None for part in login):
+            raise ValueError(f"security_protocol {self.security_protocol} takes no sasl_* settings")
+        if (self.ssl_certificate_location is None) != (self.ssl_key_location is None):
+            raise ValueError("ssl_certificate_location and ssl_key_location go together")
+        return self
+
+
+class RedisSettings(Section):
+    """Redis or Valkey: windows, completion of segments, earlier verdicts."""
+
+    url: SecretStr = SecretStr("redis://localhost:6379/0")
+    """`redis://`, `rediss://` or `unix://`."""
+    key_prefix: str = "fleet:"
+    """Put before every key."""
+    timeout_s: Seconds = 5.0
+    """For connecting and for an answer, seconds."""
+    window_ttl_s: Seconds = 86_400.0
+    """How long the state of an unfinished upload is kept, seconds."""
+    verdict_ttl_s: Seconds = 604_800.0
+    """How long a re-upload is answered from an earlier verdict, seconds."""
+
+
+class PostgresSettings(Section):
+    """The database that the sink writes to."""
+
+    url: SecretStr = SecretStr("postgresql://localhost:5432/postgres")
+    """A libpq connection URI."""
+    connect_timeout_s: Positive = 10
+    """Seconds."""
+    statement_timeout_s: Seconds = 30.0
+    """The longest that one statement may take, seconds."""
+
+
+class RuntimeSettings(Section):
+    """The loop that every agent of the data plane runs in."""
+
+    instance: str = ""
+    """Name of this worker within its group, stable over restarts (a StatefulSet's pod name)."""
+    in_flight_mib: Positive = 64
+    """Bytes of messages that are read and not yet done before a lane pauses, MiB."""
+    drain_timeout_s: Seconds = 25.0
+    """How long a revoke or SIGTERM waits for work in flight, seconds."""
+    max_attempts: Positive = 3
+    """How often a message whose handler failed unexpectedly is tried before it is a dead letter."""
+    max_consecutive_rejects: Positive = 100
+    """So many dead letters in a row stop the agent: a bad deploy must not drain a topic."""
+    retry_backoff_s: Seconds = 0.2
+    """First pause before trying again while something is away; doubles up to 10 s."""
+    health_host: str = "127.0.0.1"
+    """Where /health and /metrics listen."""
+    health_port: Annotated[int, Field(ge=-1, le=65_535)] = 0
+    """0 takes a free port, -1 opens none."""
+    stalled_after_s: Seconds = 60.0
+    """Liveness fails when the loop has not turned for so long, seconds."""
+    log_format: Literal["text", "json"] = "text"
+    """How log lines are written."""
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    """From which level."""
+
+
+class ModelSettings(Section):
+    """Where models come from and where they run."""
+
+    manifest: Path | None = None
+    """A manifest to use in place of the fleet's own."""
+    cache: Path = Field(default_factory=lambda: default_cache() / "models")
+    """Where weights are kept."""
+    offline: bool = False
+    """Refuse to fetch weights: they must be in the cache."""
+    roles: tuple[Literal["screen", "primary", "synthetic", "liveness"], ...] = (
+        "screen",
+        "primary",
+        "synthetic",
+        "liveness",
+    )
+    """The roles to load, of those that the manifest has."""
+    providers: tuple[str, ...] = ("auto",)
+    """ONNX Runtime execution providers in order of preference; `auto` takes what the machine has."""
+    threads: Annotated[int, Field(ge=0)] = 0
+    """Threads of an inference session; 0 takes what the CPU quota allows."""
+    batch_delay_ms: Annotated[float, Field(ge=0)] = 5.0
+    """The longest that a crop waits for others to fill its batch, milliseconds."""
+
+
+class MediaSettings(Section):
+    """Which media are opened, from where, and at what cost."""
+
+    allowed_roots: tuple[Path, ...] = ()
+    """Folders that `file:` URIs may point into; none by default."""
+    allowed_schemes: tuple[str, ...] = ("file", "http", "https", "s3", "gs", "az")
+    """URI schemes that are opened."""
+    allow_private_addresses: bool = False
+    """Whether http(s) may reach loopback and private networks. For demos and tests."""
+    max_bytes: Positive = 8 * 1024**3
+    """The largest media, bytes."""
+    connect_timeout_s: Seconds = 5.0
+    """Seconds."""
+    read_timeout_s: Seconds = 15.0
+    """Between two pieces of an answer, seconds."""
+    max_redirects: Annotated[int, Field(ge=0)] = 5
+    """Redirects that are followed."""
+    block_kib: Annotated[int, Field(ge=16)] = 512
+    """How much a range request asks for, KiB."""
+    cache_mib: Positive = 32
+    """Blocks kept of one open media, MiB."""
+    decode_workers: Annotated[int, Field(ge=0)] = 0
+    """Decoder processes; 0 takes one for each handler."""
+    decode_timeout_s: Seconds = 120.0
+    """The longest that decoding one segment may take, seconds."""
+    max_pixels: Positive = 100_000_000
+    """The largest picture, pixels."""
+    max_side: Annotated[int, Field(ge=64)] = 1920
+    """Frames are brought to this longest side before faces are cut, pixels."""
+
+
+class UploadsSettings(Section):
+    """Planning."""
+
+    concurrency: Positive = 4
+    """Uploads handled at once."""
+    segment_s: Seconds = 60.0
+    """Length of the time ranges that a long video is planned into, seconds."""
+    max_duration_s: Seconds = 6 * 3600.0
+    """Longer videos are unsupported, seconds."""
+    trust_declared_sha256: bool = False
+    """Whether an upload that declares its checksum is not read as a whole to verify it."""
+
+
+class SegmentsSettings(Section):
+    """Scoring."""
+
+    concurrency: Positive = 2
+    """Segments handled at once by one worker process."""
+    bulk_share: Share = 0.2
+    """The share of turns that the bulk lane gets while interactive work waits."""
+    max_attempts: Positive = 3
+    """How often a segment whose worker died is tried before it counts as undecodable."""
+    detection_side: Annotated[int, Field(ge=64)] = 640
+    """Faces are looked for in a frame reduced to this longest side, pixels."""
+    timeline_frames: Annotated[int, Field(ge=0)] = 32
+    """Frames in a verdict without `detailed_timeline`."""
+
+
+class SinkSettings(Section):
+    """Writing to Postgres."""
+
+    batch_messages: Positive = 500
+    """Messages in a transaction, at most."""
+    batch_delay_ms: Annotated[float, Field(ge=0)] = 200.0
+    """How long a transaction waits for more, milliseconds."""
+
+
+class Settings(BaseSettings):
+    """Everything that can be set."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENVIRONMENT_PREFIX,
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        use_attribute_docstrings=True,
+    )
+
+    kafka: KafkaSettings = KafkaSettings()
+    redis: RedisSettings = RedisSettings()
+    postgres: PostgresSettings = PostgresSettings()
+    runtime: RuntimeSettings = RuntimeSettings()
+    models: ModelSettings = Field(default_factory=ModelSettings)
+    media: MediaSettings = MediaSettings()
+    uploads: UploadsSettings = UploadsSettings()
+    segments: SegmentsSettings = SegmentsSettings()
+    sink: SinkSettings = SinkSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  (the signature is pydantic's)
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Take arguments before the environment, the environment before the file."""
+        return init_settings, env_settings, YamlConfigSettingsSource(settings_cls, _file())
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Return the settings of this process; `overrides` are sections that go before the environment.
+
+    Raises:
+        SettingsInvalid: a key does not exist or a value cannot be; every one is named.
+    """
+    file = _file()
+    if "FLEET_CONFIG" in os.environ and not file.is_file():
+        raise SettingsInvalid(f"FLEET_CONFIG names {file}, which is not a file")
+    _refuse_unknown_variables(os.environ)
+    try:
+        return Settings(**overrides)  # type: ignore[arg-type]  # sections are validated
+    except ValidationError as error:
+        problems = error.errors(include_url=False, include_input=False)
+        raise SettingsInvalid(
+            "\n".join(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in problems)
+        ) from error
+    except YAMLError as error:
+        raise SettingsInvalid(f"{file} is not YAML: {error}") from error
+
+
+def _file() -> Path:
+    return Path(os.environ.get("FLEET_CONFIG", _DEFAULT_FILE))
+
+
+def _refuse_unknown_variables(environment: Mapping[str, str]) -> None:
+    sections = set(Settings.model_fields)
+    unknown = [
+        name
+        for name in sorted(environment)
+        if name.startswith(ENVIRONMENT_PREFIX)
+        and name not in _OWN_VARIABLES
+        and name.removeprefix(ENVIRONMENT_PREFIX).split("__")[0].lower() not in sections
+    ]
+    if unknown:
+        raise SettingsInvalid(
+            "\n".join(
+                f"{name}: no such setting; sections are {', '.join(sorted(sections))}" for name in unknown
+            )
+        )
