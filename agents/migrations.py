@@ -66,7 +66,7 @@ def migrate(postgres: PostgresSettings, known: Sequence[Migration] | None = None
         try:
             connection.execute(_BOOKKEEPING)
             rows = connection.execute("SELECT number, sha256 FROM deepfake_detection.schema_migrations")
-            applied = {number: checksum for number, checksum in rows}
+            applied = {row[0]: row[1] for row in rows}
             for migration in known:
                 if applied.get(migration.number, migration.sha256) != migration.sha256:
                     raise MigrationFailed(

@@ -29,14 +29,14 @@ class Column(Generic[_Event]):
 
 @dataclass(frozen=True, slots=True)
 class Table(Generic[_Event]):
-    """A table that takes one row an event. `key` is the name of the id that inserting returns."""
+    """A table that takes one row an event. `key` is the SQL of the event id, which inserting returns."""
 
     name: LiteralString
     key: LiteralString
     columns: tuple[Column[_Event], ...]
 
     def insert(self, connection: Connection, events: Sequence[_Event]) -> set[object]:
-        """Insert the rows of `events` that are not there yet, and return their keys."""
+        """Insert the rows of `events` that are not there yet, and return their event ids."""
         if not events:
             return set()
         rows = [[column.value(event) for column in self.columns] for event in events]
@@ -80,7 +80,7 @@ def _details(verdict: Verdict) -> str:
 
 RESULTS: Table[Verdict] = Table(
     "analysis_results",
-    "verdict_id",
+    "verdict_id || '/' || revision",
     (
         Column("verdict_id", "uuid", lambda verdict: verdict.verdict_id),
         Column("revision", "integer", lambda verdict: verdict.revision),
@@ -118,7 +118,7 @@ RESULTS: Table[Verdict] = Table(
 )
 ALERTS: Table[Alert] = Table(
     "alerts",
-    "alert_id",
+    "alert_id::text",
     (
         Column("alert_id", "uuid", lambda alert: alert.alert_id),
         Column("tenant", "text", lambda alert: alert.tenant),
@@ -137,7 +137,7 @@ ALERTS: Table[Alert] = Table(
 )
 ACTIONS: Table[Action] = Table(
     "actions",
-    "action_id",
+    "action_id || '/' || state",
     (
         Column("action_id", "uuid", lambda action: action.action_id),
         Column("state", "text", lambda action: action.state),
@@ -153,7 +153,7 @@ ACTIONS: Table[Action] = Table(
 )
 REVIEWS: Table[Review] = Table(
     "reviews",
-    "review_id",
+    "review_id::text",
     (
         Column("review_id", "uuid", lambda review: review.event_id),
         Column("verdict_id", "uuid", lambda review: review.verdict_id),

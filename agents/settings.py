@@ -221,8 +221,10 @@ class SegmentsSettings(Section):
     """Segments handled at once by one worker process."""
     bulk_share: Share = 0.2
     """The share of turns that the bulk lane gets while interactive work waits."""
-    max_attempts: Positive = 3
-    """How often a segment whose worker died is tried before it counts as undecodable."""
+    max_attempts: Positive = 5
+    """How often a segment is begun, its worker dying each time, before it counts as undecodable."""
+    max_faces: Positive = 16
+    """Of a crowd the largest faces are judged, so many a frame."""
     detection_side: Annotated[int, Field(ge=64)] = 640
     """Faces are looked for in a frame reduced to this longest side, pixels."""
     timeline_frames: Annotated[int, Field(ge=0)] = 32

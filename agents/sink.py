@@ -1,4 +1,4 @@
-"""The sink: verdicts, alerts, actions and reviews to Postgres, with its own offsets in the same transaction."""
+"""The sink: what the fleet says goes to Postgres, with the sink's offsets in the same transaction."""
 
 from collections.abc import Mapping, Sequence
 from time import perf_counter
@@ -38,8 +38,9 @@ class Sink(Agent):
     def positions(self, partitions: Sequence[Partition], cluster_id: str) -> Mapping[Partition, int]:
         """Return the offsets that were written with the last rows."""
         self._cluster_id = cluster_id
-        with typed_errors():
-            rows = self._database().execute(
+        # A connection of its own: this runs on the consumer's thread, beside a batch that is being written.
+        with typed_errors(), connect(self._settings.postgres) as connection:
+            rows = connection.execute(
                 "SELECT topic, partition, next_offset FROM deepfake_detection.sink_offsets "
                 "WHERE cluster_id = %s AND consumer_group = %s",
                 (cluster_id, self._group),
@@ -59,9 +60,7 @@ class Sink(Agent):
         connection = self._database()
         with typed_errors(), connection.transaction():
             added = RESULTS.insert(connection, verdicts)
-            frames = insert_frames(
-                connection, [verdict for verdict in verdicts if verdict.verdict_id in added]
-            )
+            frames = insert_frames(connection, [verdict for verdict in verdicts if verdict.event_id in added])
             rows = {
                 "analysis_results": len(added),
                 "frame_analysis": frames,

@@ -159,6 +159,12 @@ class Segment(Event):
     """The most frames to look at in this range."""
     plan_fingerprint: Name
     """What was planned: equal plans on equal media lead to one verdict."""
+    model_set: Name
+    """Fingerprint of the models that the plan was made for."""
+    policy: Name
+    """Name and version of the policy that the plan was made for."""
+    plan_ms: Annotated[float, Field(ge=0)] = 0.0
+    """How long fetching, hashing and probing took, milliseconds."""
     received_at: Timestamp
     """When the fleet read the upload event."""
     planned_at: Timestamp

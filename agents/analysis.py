@@ -1,0 +1,120 @@
+"""From a segment of opened media to its evidence: decode, find faces, score. Knows no Kafka and no Redis."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import orjson
+from pydantic import TypeAdapter
+
+from agents.media.exceptions import MediaError
+from agents.media.frames import FramePlan
+from agents.media.sandbox import DecoderPool
+from agents.media.source import MediaSource
+from models.detectors import DetectorSet
+from models.evidence import FrameEvidence
+from models.scoring import ScoringLimits, StageSeconds, score_frames
+from schemas.media import ContentType, DetectionLevel, Segment
+
+ROLES_OF_LEVEL: Mapping[DetectionLevel, tuple[str, ...]] = {
+    DetectionLevel.BASIC: ("screen",),
+    DetectionLevel.STANDARD: ("screen", "primary", "synthetic"),
+    DetectionLevel.ADVANCED: ("screen", "primary", "synthetic", "liveness"),
+}
+"""Which detectors a level asks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a segment has no evidence: a kind of MediaError and its reason."""
+
+    kind: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentResult:
+    """What scoring a segment found. Travels through Redis as JSON."""
+
+    index: int
+    start_s: float
+    end_s: float
+    frames: tuple[FrameEvidence, ...]
+    model_set: str
+    """Fingerprint of the models that really scored it."""
+    started_at_ms: int
+    """When a worker began, milliseconds since 1970."""
+    failure: Failure | None = None
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    """Time by stage: fetch, decode, faces, score."""
+
+    def dump(self) -> bytes:
+        """Return it as JSON."""
+        return orjson.dumps(self)
+
+
+_RESULT: TypeAdapter[SegmentResult] = TypeAdapter(SegmentResult)
+
+
+def load_result(value: bytes) -> SegmentResult:
+    """Return the result that `dump` wrote."""
+    return _RESULT.validate_json(value)
+
+
+def asked_detectors(level: DetectionLevel, detectors: DetectorSet) -> Sequence[str]:
+    """Return the names of the detectors that a level asks, of those that are loaded."""
+    roles = ROLES_OF_LEVEL[level]
+    return [name for name, detector in detectors.detectors.items() if detector.entry.role in roles]
+
+
+def frame_plan(segment: Segment, max_side: int) -> FramePlan:
+    """Return which frames of a segment are looked at."""
+    if segment.content_type is ContentType.IMAGE:
+        return FramePlan(max_frames=1, max_side=max_side)
+    return FramePlan(
+        start_s=segment.start_s,
+        end_s=segment.end_s,
+        rate_fps=segment.upload.options.sample_rate_fps,
+        max_frames=segment.max_frames,
+        max_side=max_side,
+    )
+
+
+def analyse(
+    segment: Segment,
+    source: MediaSource,
+    decoders: DecoderPool,
+    detectors: DetectorSet,
+    limits: ScoringLimits,
+    *,
+    max_side: int,
+    started_at_ms: int,
+) -> SegmentResult:
+    """Score a segment of opened media. Media that cannot be read is a result with a failure.
+
+    Raises:
+        ModelError: a model failed.
+    """
+    seconds = StageSeconds()
+    frames: tuple[FrameEvidence, ...] = ()
+    failure = None
+    try:
+        with decoders.frames(source, frame_plan(segment, max_side)) as decoded:
+            frames = score_frames(
+                decoded,
+                detectors,
+                asked_detectors(segment.upload.detection_level, detectors),
+                limits,
+                seconds,
+            )
+    except MediaError as error:
+        failure = Failure(error.kind, error.reason)
+    return SegmentResult(
+        index=segment.index,
+        start_s=segment.start_s,
+        end_s=segment.end_s,
+        frames=frames,
+        model_set=detectors.fingerprint,
+        started_at_ms=started_at_ms,
+        failure=failure,
+        seconds={"decode": seconds.decode, "faces": seconds.faces, "score": seconds.score},
+    )

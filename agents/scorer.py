@@ -1,0 +1,106 @@
+"""What the segments agent scores with: fetcher, decoders and models, opened together."""
+
+from dataclasses import replace
+from time import perf_counter
+
+from agents.analysis import Failure, SegmentResult, analyse
+from agents.media.exceptions import MediaError
+from agents.media.fetch import Fetcher
+from agents.media.sandbox import DecoderPool
+from agents.model_set import LoadedModels
+from agents.runtime.metrics import Metrics
+from agents.verdicts import ModelFacts
+from models.scoring import ScoringLimits
+from schemas.media import Segment
+
+
+class Scorer:
+    """Scores segments of media by their reference. Thread-safe between `open` and `close`."""
+
+    def __init__(
+        self,
+        fetcher: Fetcher,
+        decoders: DecoderPool,
+        models: LoadedModels,
+        limits: ScoringLimits,
+        metrics: Metrics,
+        *,
+        max_side: int,
+    ) -> None:
+        self._fetcher = fetcher
+        self._decoders = decoders
+        self._models = models
+        self._limits = limits
+        self._metrics = metrics
+        self._max_side = max_side
+
+    @property
+    def facts(self) -> ModelFacts:
+        """The models that are loaded."""
+        return self._models.facts
+
+    def score(self, segment: Segment, started_at_ms: int) -> SegmentResult:
+        """Return what a segment shows. Media that cannot be read is a result with a failure.
+
+        Raises:
+            ModelError: a model failed.
+        """
+        started = perf_counter()
+        try:
+            source = self._fetcher.open(segment.upload.media.uri)
+        except MediaError as error:
+            return self._failed(segment, started_at_ms, error)
+        with source:
+            fetch_s = perf_counter() - started
+            info = segment.info
+            if source.size != info.size_bytes or (source.etag or "") != info.etag:
+                changed = MediaError("unreachable", "the media has changed since it was planned")
+                return self._failed(segment, started_at_ms, changed)
+            result = analyse(
+                segment,
+                source,
+                self._decoders,
+                self._models.detectors,
+                self._limits,
+                max_side=self._max_side,
+                started_at_ms=started_at_ms,
+            )
+            scheme = segment.upload.media.uri.partition(":")[0]
+            self._metrics.media_bytes_read.labels(scheme).inc(source.bytes_read)
+        result = replace(result, seconds={"fetch": fetch_s, **result.seconds})
+        self._count(result)
+        return result
+
+    def _failed(self, segment: Segment, started_at_ms: int, error: MediaError) -> SegmentResult:
+        return SegmentResult(
+            segment.index,
+            segment.start_s,
+            segment.end_s,
+            (),
+            self._models.detectors.fingerprint,
+            started_at_ms,
+            Failure(error.kind, error.reason),
+        )
+
+    def _count(self, result: SegmentResult) -> None:
+        for stage, seconds in result.seconds.items():
+            self._metrics.stage_seconds.labels(stage).observe(seconds)
+        self._metrics.frames.inc(len(result.frames))
+        for frame in result.frames:
+            for face in frame.faces:
+                self._metrics.faces.labels(str(face.quality.usable).lower()).inc()
+
+    def open(self) -> None:
+        """Load the models and start the decoder processes.
+
+        Raises:
+            ModelError: a model cannot be had or does not load.
+        """
+        self._models.open()
+        self._decoders.start()
+
+    def close(self) -> None:
+        """Let go of everything."""
+        self._decoders.close()
+        self._models.close()
+        self._fetcher.close()

@@ -1,0 +1,148 @@
+"""The segments agent: a segment is scored, joined with the others of its upload, and the last one decides."""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from time import perf_counter
+from typing import ClassVar, Literal
+
+from agents.analysis import Failure, SegmentResult, load_result
+from agents.runtime.agent import Agent, Lane
+from agents.runtime.messages import Handled, Incoming, Outgoing
+from agents.runtime.metrics import Metrics
+from agents.scorer import Scorer
+from agents.settings import Settings
+from agents.verdicts import alert, verdict
+from agents.windows import EarlierVerdicts, UploadWindow, connect
+from models.policy import DEFAULT_POLICY, Policy
+from schemas.media import Segment
+from schemas.verdict import Outcome, Progress, Verdict
+from topics import catalogue
+
+_AHEAD = 2
+"""Segments of a lane that are read ahead, for each handler: enough to be busy, few to be handed over."""
+_REPEATABLE = (Outcome.SCORED, Outcome.NO_FACE, Outcome.UNDECODABLE)
+"""Outcomes that the same bytes will always have."""
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Segments(Agent):
+    """Scores segments. Whoever scores the last one of an upload publishes its verdict."""
+
+    name: ClassVar[str] = "segments"
+    produces = (catalogue.VERDICTS, catalogue.ALERTS, catalogue.PROGRESS)
+
+    def __init__(
+        self,
+        settings: Settings,
+        scorer: Scorer,
+        metrics: Metrics,
+        policy: Policy = DEFAULT_POLICY,
+        now: Callable[[], datetime] = _now,
+    ) -> None:
+        self._settings = settings
+        self._scorer = scorer
+        self._metrics = metrics
+        self._policy = policy
+        self._now = now
+        client = connect(settings.redis)
+        self._window = UploadWindow(client, settings.redis)
+        self._earlier = EarlierVerdicts(client, settings.redis)
+        self.concurrency = settings.segments.concurrency
+
+    @property
+    def lanes(self) -> Sequence[Lane]:
+        """The interactive lane, and the bulk lane with its guaranteed share."""
+        ahead = _AHEAD * self.concurrency
+        return (
+            Lane((catalogue.SEGMENTS,), max_messages=ahead),
+            Lane((catalogue.SEGMENTS_BULK,), max_messages=ahead, share=self._settings.segments.bulk_share),
+        )
+
+    def handle(self, batch: Sequence[Incoming]) -> Sequence[Handled]:
+        """Score each segment."""
+        return [self._segment(message.event(Segment)) for message in batch]
+
+    def _segment(self, segment: Segment) -> Handled:
+        begun = self._window.begin(segment)
+        result = None
+        if not begun.recorded:
+            result = self._result(segment, begun.attempts)
+        recorded = self._window.record(segment, None if result is None else result.dump())
+        done = self._progress(segment, "segment_done", recorded.done, result)
+        if not recorded.closes or recorded.published:
+            return Handled((done,))
+        decided = self._decide(segment)
+        outputs = [done, Outgoing(catalogue.VERDICTS, decided)]
+        raised = alert(decided)
+        if raised is not None:
+            outputs.append(Outgoing(catalogue.ALERTS, raised))
+        outputs.append(self._progress(segment, "verdict", recorded.done, None))
+        return Handled(tuple(outputs), after=lambda: self._published(segment, decided))
+
+    def _result(self, segment: Segment, attempts: int) -> SegmentResult:
+        started_at_ms = int(self._now().timestamp() * 1000)
+        if attempts > self._settings.segments.max_attempts:
+            failure = Failure("undecodable", f"its worker died each of {attempts - 1} times")
+            return SegmentResult(
+                segment.index, segment.start_s, segment.end_s, (), segment.model_set, started_at_ms, failure
+            )
+        return self._scorer.score(segment, started_at_ms)
+
+    def _decide(self, segment: Segment) -> Verdict:
+        started = perf_counter()
+        results = [load_result(value) for value in self._window.results(segment)]
+        decided = verdict(
+            segment,
+            results,
+            self._scorer.facts,
+            self._policy,
+            timeline_frames=self._settings.segments.timeline_frames,
+            now=self._now(),
+        )
+        took = perf_counter() - started
+        self._metrics.stage_seconds.labels("fuse").observe(took)
+        timings = decided.timings.model_copy(update={"fuse_ms": 1000 * took})
+        return decided.model_copy(update={"timings": timings})
+
+    def _published(self, segment: Segment, decided: Verdict) -> None:
+        complete = decided.quality is not None and decided.quality.coverage == 1.0
+        if decided.outcome in _REPEATABLE and complete:
+            self._earlier.keep(
+                segment.info.sha256, segment.plan_fingerprint, decided.model_dump_json().encode()
+            )
+        self._window.published(segment)
+        self._metrics.verdicts.labels(decided.outcome, decided.label).inc()
+
+    def _progress(
+        self,
+        segment: Segment,
+        stage: Literal["segment_done", "verdict"],
+        done: int,
+        result: SegmentResult | None,
+    ) -> Outgoing:
+        frames = () if result is None else result.frames
+        return Outgoing(
+            catalogue.PROGRESS,
+            Progress(
+                media_id=segment.media_id,
+                content_id=segment.upload.content_id,
+                tenant=segment.upload.tenant,
+                stage=stage,
+                segments_done=done,
+                segments=segment.of,
+                frames=len(frames),
+                faces=sum(len(frame.faces) for frame in frames),
+                at=self._now(),
+            ),
+        )
+
+    def open(self) -> None:
+        """Load the models and start the decoders."""
+        self._scorer.open()
+
+    def close(self) -> None:
+        """Let go of them."""
+        self._scorer.close()

@@ -1,0 +1,351 @@
+"""Verdicts and alerts from what the segments found. Pure: the same results give the same verdict."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.metadata import version
+from statistics import median
+from uuid import UUID
+
+from agents.analysis import SegmentResult
+from agents.media.exceptions import MediaError
+from models.evidence import FaceEvidence, FrameEvidence
+from models.fusion import DECIDING, Decision, DetectorFacts, decide, sigmoid, suspicious_segments
+from models.policy import Policy
+from models.tracks import link
+from schemas.identity import alert_id, verdict_id
+from schemas.media import ContentType, MediaInfo, MediaUpload, Segment
+from schemas.moderation import Alert, Transition, WindowStatistics
+from schemas.verdict import (
+    Box,
+    FaceAnalysis,
+    FaceQuality,
+    FrameAnalysis,
+    Label,
+    ModelVersion,
+    Outcome,
+    QualityMetrics,
+    Recommendation,
+    RecommendedAction,
+    Reproduction,
+    SegmentAnalysis,
+    Timings,
+    Verdict,
+)
+
+_LIBRARIES = ("av", "numpy", "onnxruntime", "opencv-python-headless", "pillow")
+"""What touches pixels and scores."""
+
+_OUTCOMES: Mapping[str, Outcome] = {
+    "unreachable": Outcome.UNREACHABLE,
+    "forbidden": Outcome.UNREACHABLE,
+    "undecodable": Outcome.UNDECODABLE,
+    "unsupported": Outcome.UNSUPPORTED,
+    "too_large": Outcome.UNSUPPORTED,
+}
+"""What a kind of MediaError makes of an upload."""
+
+_ALERTING = RecommendedAction.BLOCK
+"""Uploads with this advice raise an alert."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """The models that a worker has loaded, as verdicts report them."""
+
+    versions: tuple[ModelVersion, ...]
+    detectors: tuple[DetectorFacts, ...]
+    preprocessing: Mapping[str, str]
+    """Hash of the preprocessing, by model."""
+
+
+def verdict(
+    segment: Segment,
+    results: Sequence[SegmentResult],
+    models: ModelFacts,
+    policy: Policy,
+    *,
+    timeline_frames: int,
+    now: datetime,
+) -> Verdict:
+    """Return the verdict on an upload.
+
+    Args:
+        segment: any of the upload's segments.
+        results: one for each segment of the plan.
+        models: what this worker has loaded.
+        policy: the numbers in force.
+        timeline_frames: frames that a verdict without `detailed_timeline` carries.
+        now: when the last result came.
+    """
+    read = [result for result in results if result.failure is None]
+    frames = link([frame for result in read for frame in result.frames])
+    coverage = len(read) / len(results)
+    moving = segment.content_type is ContentType.VIDEO
+    decision = decide(frames, models.detectors, policy, moving=moving, coverage=coverage)
+    outcome, reason = _outcome(results, frames, decision)
+    thresholds = {axis.axis: axis.threshold for axis in decision.axes}
+    deciding = frozenset(detector.name for detector in models.detectors if detector.axis in DECIDING)
+    analyses = [_frame(frame, deciding) for frame in frames]
+    scored = [(frame.pts_ms, frame.score) for frame in analyses if frame.score is not None]
+    upload = segment.upload
+    return Verdict(
+        verdict_id=_verdict_id(segment),
+        media_id=segment.media_id,
+        content_id=upload.content_id,
+        uploader_id=upload.uploader_id,
+        tenant=upload.tenant,
+        content_type=segment.content_type,
+        detection_level=upload.detection_level,
+        outcome=outcome,
+        reason=reason,
+        label=decision.label,
+        manipulation_score=decision.score,
+        confidence_score=decision.confidence,
+        risk_level=decision.risk,
+        axes=decision.axes,
+        manipulation_types=decision.types,
+        frames=tuple(
+            analyses if upload.options.detailed_timeline else _most_suspicious(analyses, timeline_frames)
+        ),
+        segments=tuple(_segment(result, deciding) for result in results),
+        suspicious_segments=suspicious_segments(
+            scored,
+            min(thresholds.values(), default=1.0),
+            round(1000 / upload.options.sample_rate_fps),
+            policy.risk,
+        )
+        if moving
+        else (),
+        quality=_quality(frames, coverage),
+        recommendation=_advice(outcome, decision),
+        media=segment.info,
+        models=models.versions,
+        reproduction=Reproduction(
+            model_set="+".join(sorted({result.model_set for result in results})),
+            plan_fingerprint=segment.plan_fingerprint,
+            policy=policy.reference,
+            preprocessing=dict(models.preprocessing),
+            thresholds={f"axis.{axis}": value for axis, value in thresholds.items()}
+            | {f"detector.{detector.name}": detector.threshold for detector in models.detectors},
+            libraries={name: version(name) for name in _LIBRARIES},
+        ),
+        timings=_timings(segment, results),
+        processing_time_ms=_milliseconds(segment.received_at, now),
+        created_at=upload.uploaded_at,
+    )
+
+
+def unread(
+    upload: MediaUpload, error: MediaError, policy: Policy, *, received_at: datetime, now: datetime
+) -> Verdict:
+    """Return the typed verdict on media that could not even be planned."""
+    outcome = _OUTCOMES[error.kind]
+    return Verdict(
+        verdict_id=verdict_id(upload.media_id, "whole", outcome, "none", policy.reference),
+        media_id=upload.media_id,
+        content_id=upload.content_id,
+        uploader_id=upload.uploader_id,
+        tenant=upload.tenant,
+        content_type=None,
+        detection_level=upload.detection_level,
+        outcome=outcome,
+        reason=error.reason,
+        label=Label.INCONCLUSIVE,
+        manipulation_score=None,
+        confidence_score=0.0,
+        risk_level=None,
+        recommendation=_unread_advice(outcome),
+        processing_time_ms=_milliseconds(received_at, now),
+        created_at=upload.uploaded_at,
+    )
+
+
+def repeated(
+    upload: MediaUpload, earlier: Verdict, info: MediaInfo, *, received_at: datetime, now: datetime
+) -> Verdict:
+    """Return the verdict on an upload whose bytes have one already."""
+    reproduction = earlier.reproduction
+    plan = reproduction.plan_fingerprint if reproduction else ""
+    return earlier.model_copy(
+        update={
+            "verdict_id": verdict_id(upload.media_id, "repeat", plan, str(earlier.verdict_id), ""),
+            "media_id": upload.media_id,
+            "content_id": upload.content_id,
+            "uploader_id": upload.uploader_id,
+            "tenant": upload.tenant,
+            "media": info,
+            "reused_from": earlier.reused_from or earlier.verdict_id,
+            "timings": Timings(plan_ms=_milliseconds(received_at, now)),
+            "processing_time_ms": _milliseconds(received_at, now),
+            "created_at": upload.uploaded_at,
+        }
+    )
+
+
+def alert(verdict: Verdict) -> Alert | None:
+    """Return the alert that a verdict on an upload raises, if it does."""
+    if verdict.recommendation.action is not _ALERTING or verdict.manipulation_score is None:
+        return None
+    if verdict.risk_level is None or verdict.content_type is None or verdict.reproduction is None:
+        return None
+    scores = [frame.score for frame in verdict.frames if frame.score is not None]
+    times = [frame.pts_ms for frame in verdict.frames if frame.score is not None]
+    return Alert(
+        alert_id=alert_id(str(verdict.media_id), 0, Transition.RAISED),
+        tenant=verdict.tenant,
+        subject=str(verdict.media_id),
+        content_id=verdict.content_id,
+        content_type=verdict.content_type,
+        episode=0,
+        transition=Transition.RAISED,
+        risk_level=verdict.risk_level,
+        score=verdict.manipulation_score,
+        reason=verdict.recommendation.reason,
+        window=WindowStatistics(
+            frames=len(scores),
+            faces=sum(len(frame.faces) for frame in verdict.frames),
+            mean_score=sum(scores) / len(scores),
+            peak_score=max(scores),
+            start_ms=min(times),
+            end_ms=max(times),
+        )
+        if scores
+        else None,
+        verdict_id=verdict.verdict_id,
+        model_set=verdict.reproduction.model_set,
+        policy=verdict.reproduction.policy,
+        at=verdict.created_at,
+    )
+
+
+def _verdict_id(segment: Segment) -> UUID:
+    return verdict_id(segment.media_id, "whole", segment.plan_fingerprint, segment.model_set, segment.policy)
+
+
+def _outcome(
+    results: Sequence[SegmentResult], frames: Sequence[FrameEvidence], decision: Decision
+) -> tuple[Outcome, str | None]:
+    failures = [result.failure for result in results if result.failure is not None]
+    if len(failures) == len(results):
+        return _OUTCOMES[failures[0].kind], failures[0].reason
+    if not frames:
+        return Outcome.UNDECODABLE, "no frame could be decoded"
+    if not any(frame.faces for frame in frames):
+        return Outcome.NO_FACE, "no face was found in the frames that were looked at"
+    return Outcome.SCORED, decision.reason
+
+
+def _advice(outcome: Outcome, decision: Decision) -> Recommendation:
+    if outcome is Outcome.SCORED:
+        return decision.recommendation
+    if outcome is Outcome.NO_FACE:
+        return Recommendation(
+            action=RecommendedAction.ALLOW, reason="There is no face to judge; other media are not examined."
+        )
+    return _unread_advice(outcome)
+
+
+def _unread_advice(outcome: Outcome) -> Recommendation:
+    reasons = {
+        Outcome.UNREACHABLE: "The media could not be had.",
+        Outcome.UNDECODABLE: "The media cannot be decoded.",
+        Outcome.UNSUPPORTED: "The media is of a kind or size that is not examined.",
+    }
+    return Recommendation(
+        action=RecommendedAction.REVIEW,
+        reason=reasons[outcome],
+        checks=("Check the upload; publish the event again when the media can be read.",),
+    )
+
+
+def _frame(frame: FrameEvidence, deciding: frozenset[str]) -> FrameAnalysis:
+    return FrameAnalysis(
+        frame_number=frame.frame_number,
+        pts_ms=frame.pts_ms,
+        key_frame=frame.key_frame,
+        score=_highest([frame], deciding),
+        faces=tuple(_face(face) for face in frame.faces),
+    )
+
+
+def _highest(frames: Sequence[FrameEvidence], deciding: frozenset[str]) -> float | None:
+    return max(
+        (
+            sigmoid(logit)
+            for frame in frames
+            for face in frame.faces
+            for name, logit in face.logits.items()
+            if name in deciding
+        ),
+        default=None,
+    )
+
+
+def _face(face: FaceEvidence) -> FaceAnalysis:
+    box, quality = face.box, face.quality
+    return FaceAnalysis(
+        track=face.track,
+        box=Box(x=box.x, y=box.y, width=box.width, height=box.height),
+        detection_score=face.detection_score,
+        quality=FaceQuality(
+            size_px=quality.size_px,
+            sharpness=quality.sharpness,
+            exposure=quality.exposure,
+            frontality=quality.frontality,
+            usable=quality.usable,
+        ),
+        scores={name: sigmoid(value) for name, value in face.logits.items()},
+    )
+
+
+def _most_suspicious(frames: Sequence[FrameAnalysis], count: int) -> Sequence[FrameAnalysis]:
+    """Return the `count` frames with the highest scores, in order of time."""
+    ranked = sorted(frames, key=lambda frame: (-(frame.score or 0.0), frame.pts_ms))
+    return sorted(ranked[:count], key=lambda frame: (frame.pts_ms, frame.frame_number))
+
+
+def _segment(result: SegmentResult, deciding: frozenset[str]) -> SegmentAnalysis:
+    return SegmentAnalysis(
+        index=result.index,
+        start_s=result.start_s,
+        end_s=result.end_s,
+        frames=len(result.frames),
+        faces=sum(len(frame.faces) for frame in result.frames),
+        score=_highest(result.frames, deciding),
+        failure=None if result.failure is None else f"{result.failure.kind}: {result.failure.reason}",
+    )
+
+
+def _quality(frames: Sequence[FrameEvidence], coverage: float) -> QualityMetrics:
+    faces = [face for frame in frames for face in frame.faces]
+    return QualityMetrics(
+        frames_analyzed=len(frames),
+        frames_with_face=sum(1 for frame in frames if frame.faces),
+        faces=len(faces),
+        usable_faces=sum(1 for face in faces if face.quality.usable),
+        tracks=len({face.track for face in faces}),
+        median_face_px=median([face.quality.size_px for face in faces] or [0.0]),
+        median_sharpness=median([face.quality.sharpness for face in faces] or [0.0]),
+        median_exposure=median([face.quality.exposure for face in faces] or [0.0]),
+        coverage=coverage,
+    )
+
+
+def _timings(segment: Segment, results: Sequence[SegmentResult]) -> Timings:
+    def total(stage: str) -> float:
+        return 1000 * sum(result.seconds.get(stage, 0.0) for result in results)
+
+    first = min(result.started_at_ms for result in results)
+    return Timings(
+        queued_ms=max(0.0, first - segment.planned_at.timestamp() * 1000),
+        plan_ms=segment.plan_ms,
+        fetch_ms=total("fetch"),
+        decode_ms=total("decode"),
+        faces_ms=total("faces"),
+        score_ms=total("score"),
+    )
+
+
+def _milliseconds(since: datetime, until: datetime) -> float:
+    return max(0.0, (until - since).total_seconds() * 1000)

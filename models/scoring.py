@@ -1,0 +1,198 @@
+"""SCORE, the one path from frames to evidence, for uploads and live alike: faces, crops, detectors.
+
+Finding faces in the next frames and running the detectors on the last ones overlap: crops are submitted as
+they are cut, and their scores collected at the end.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from time import perf_counter
+from typing import Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from models.crops import cut_faces
+from models.detectors import DetectorSet
+from models.evidence import FaceEvidence, FrameEvidence, RelativeBox
+from models.faces import Face
+from models.quality import DEFAULT_GATE, QualityGate, face_quality
+
+_THUMBNAIL = (32, 18)
+"""Width and height that frames are compared at, pixels: motion hardly shows, a cut does."""
+_SCENE_CHANGE = 48.0
+"""Mean absolute difference of thumbnails, 0 to 255, from which a frame begins a new scene."""
+
+
+class Frame(Protocol):
+    """A decoded frame. `image` is valid until `release`."""
+
+    @property
+    def frame_number(self) -> int:
+        """Its number in the media."""
+
+    @property
+    def pts_ms(self) -> int:
+        """Its presentation time, milliseconds."""
+
+    @property
+    def is_key(self) -> bool:
+        """Whether it is a key frame of the codec."""
+
+    @property
+    def image(self) -> NDArray[np.uint8]:
+        """uint8 [H, W, 3] RGB, upright."""
+
+    def release(self) -> None:
+        """Give its memory back to the decoder."""
+
+
+@dataclass(slots=True)
+class StageSeconds:
+    """Where the time of one call went, seconds."""
+
+    decode: float = 0.0
+    """Waiting for frames."""
+    faces: float = 0.0
+    """Finding faces, cutting crops, measuring their quality."""
+    score: float = 0.0
+    """Waiting for the detectors, after the last frame."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScoringLimits:
+    """What scoring looks at."""
+
+    detection_side: int = 640
+    """Faces are looked for in a frame reduced to this longest side, pixels."""
+    max_faces: int = 16
+    """Of a crowd the largest faces are judged, so many a frame."""
+    frames_at_once: int = 4
+    """Frames given to the face detector together."""
+    gate: QualityGate = field(default_factory=lambda: DEFAULT_GATE)
+
+
+@dataclass(slots=True)
+class _PendingFrame:
+    evidence: FrameEvidence
+    thumbnail: NDArray[np.uint8]
+    usable: list[int]
+    """Positions of the faces that are judged."""
+    scores: dict[str, "Future[NDArray[np.float32]]"]
+    """Logits of the usable faces, by detector."""
+
+
+def score_frames(
+    frames: Iterable[Frame],
+    detectors: DetectorSet,
+    asked: Sequence[str],
+    limits: ScoringLimits,
+    seconds: StageSeconds,
+    clock: Callable[[], float] = perf_counter,
+) -> tuple[FrameEvidence, ...]:
+    """Return the evidence of each frame, in order of time.
+
+    Args:
+        frames: decoded frames in any order; each is released as soon as its faces are cut.
+        detectors: loaded models; `asked` names those that judge the faces.
+        asked: names of detectors.
+        limits: what is looked at.
+        seconds: is added to.
+        clock: seconds, monotonic.
+
+    Raises:
+        ModelError: a model failed, or answered with something that is no number.
+    """
+    pending: list[_PendingFrame] = []
+    remaining = iter(frames)
+    while group := list(_timed(remaining, limits.frames_at_once, seconds, clock)):
+        started = clock()
+        try:
+            found = detectors.faces.detect([frame.image for frame in group], limits.detection_side)
+            for frame, faces in zip(group, found, strict=True):
+                pending.append(_begin(frame, faces, detectors, asked, limits))
+        finally:
+            for frame in group:
+                frame.release()
+        seconds.faces += clock() - started
+    started = clock()
+    pending.sort(key=lambda frame: (frame.evidence.pts_ms, frame.evidence.frame_number))
+    evidence = tuple(_finish(frame) for frame in pending)
+    seconds.score += clock() - started
+    return _numbered_scenes(evidence, [frame.thumbnail for frame in pending])
+
+
+def _timed(
+    frames: Iterator[Frame], count: int, seconds: StageSeconds, clock: Callable[[], float]
+) -> Iterator[Frame]:
+    started = clock()
+    for frame in islice(frames, count):
+        seconds.decode += clock() - started
+        yield frame
+        started = clock()
+    seconds.decode += clock() - started
+
+
+def _begin(
+    frame: Frame, faces: Sequence[Face], detectors: DetectorSet, asked: Sequence[str], limits: ScoringLimits
+) -> _PendingFrame:
+    image = frame.image
+    largest = sorted(faces, key=_area, reverse=True)[: limits.max_faces]
+    evidence = tuple(_face(image, face, limits.gate) for face in largest)
+    usable = [position for position, face in enumerate(evidence) if face.quality.usable]
+    judged = [largest[position] for position in usable]
+    scores = {}
+    if judged:
+        for name in asked:
+            detector = detectors.detectors[name]
+            wanted = detector.entry.input
+            scores[name] = detector.logits(cut_faces(image, judged, wanted.crop, detector.size))
+    thumbnail = cv2.cvtColor(cv2.resize(image, _THUMBNAIL, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)
+    return _PendingFrame(
+        FrameEvidence(frame.frame_number, frame.pts_ms, frame.is_key, scene=0, faces=evidence),
+        np.asarray(thumbnail, np.uint8),
+        usable,
+        scores,
+    )
+
+
+def _face(image: NDArray[np.uint8], face: Face, gate: QualityGate) -> FaceEvidence:
+    height, width = image.shape[:2]
+    left, right = (min(max(float(edge), 0.0), float(width)) for edge in (face.box[0], face.box[2]))
+    top, bottom = (min(max(float(edge), 0.0), float(height)) for edge in (face.box[1], face.box[3]))
+    inside = image[int(top) : max(int(top) + 1, int(bottom)), int(left) : max(int(left) + 1, int(right))]
+    quality = face_quality(inside, min(right - left, bottom - top), face.landmarks, gate)
+    box = RelativeBox(left / width, top / height, (right - left) / width, (bottom - top) / height)
+    return FaceEvidence(box, min(1.0, max(0.0, face.score)), quality)
+
+
+def _finish(frame: _PendingFrame) -> FrameEvidence:
+    faces = list(frame.evidence.faces)
+    answers = {name: answer.result() for name, answer in frame.scores.items()}
+    for place, position in enumerate(frame.usable):
+        logits = {name: float(answer[place]) for name, answer in answers.items()}
+        faces[position] = replace(faces[position], logits=logits)
+    return replace(frame.evidence, faces=tuple(faces))
+
+
+def _numbered_scenes(
+    frames: Sequence[FrameEvidence], thumbnails: Sequence[NDArray[np.uint8]]
+) -> tuple[FrameEvidence, ...]:
+    """Count a new scene wherever a frame differs from the one before as a whole."""
+    scene = 0
+    numbered = []
+    for position, frame in enumerate(frames):
+        if (
+            position
+            and float(cv2.absdiff(thumbnails[position], thumbnails[position - 1]).mean()) > _SCENE_CHANGE
+        ):
+            scene += 1
+        numbered.append(replace(frame, scene=scene))
+    return tuple(numbered)
+
+
+def _area(face: Face) -> float:
+    return float((face.box[2] - face.box[0]) * (face.box[3] - face.box[1]))
