@@ -110,9 +110,7 @@ class Segments(Agent):
     def _published(self, segment: Segment, decided: Verdict) -> None:
         complete = decided.quality is not None and decided.quality.coverage == 1.0
         if decided.outcome in _REPEATABLE and complete:
-            self._earlier.keep(
-                segment.info.sha256, segment.plan_fingerprint, decided.model_dump_json().encode()
-            )
+            self._earlier.keep(segment.info.sha256, segment.plan_fingerprint, decided.model_dump_json().encode())
         self._window.published(segment)
         self._metrics.verdicts.labels(decided.outcome, decided.label).inc()
 

@@ -310,7 +310,5 @@ def _refuse_unknown_variables(environment: Mapping[str, str]) -> None:
     ]
     if unknown:
         raise SettingsInvalid(
-            "\n".join(
-                f"{name}: no such setting; sections are {', '.join(sorted(sections))}" for name in unknown
-            )
+            "\n".join(f"{name}: no such setting; sections are {', '.join(sorted(sections))}" for name in unknown)
         )

@@ -45,9 +45,7 @@ class Sink(Agent):
                 "WHERE cluster_id = %s AND consumer_group = %s",
                 (cluster_id, self._group),
             )
-            stored = {
-                Partition(str(topic), int(str(number))): int(str(offset)) for topic, number, offset in rows
-            }
+            stored = {Partition(str(topic), int(str(number))): int(str(offset)) for topic, number, offset in rows}
         return {partition: stored[partition] for partition in partitions if partition in stored}
 
     def handle(self, batch: Sequence[Incoming]) -> Sequence[Handled]:

@@ -84,9 +84,7 @@ class Uploads(Agent):
     def _plan(self, upload: MediaUpload, inspected: Inspected, received_at: datetime) -> tuple[Segment, ...]:
         longest = self._settings.uploads.max_duration_s
         if inspected.info.duration_s > longest:
-            raise MediaError(
-                "unsupported", f"{inspected.info.duration_s:.0f} s of video, more than {longest:.0f} s"
-            )
+            raise MediaError("unsupported", f"{inspected.info.duration_s:.0f} s of video, more than {longest:.0f} s")
         return plan(
             upload,
             inspected.info,

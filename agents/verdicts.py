@@ -105,9 +105,7 @@ def verdict(
         risk_level=decision.risk,
         axes=decision.axes,
         manipulation_types=decision.types,
-        frames=tuple(
-            analyses if upload.options.detailed_timeline else _most_suspicious(analyses, timeline_frames)
-        ),
+        frames=tuple(analyses if upload.options.detailed_timeline else _most_suspicious(analyses, timeline_frames)),
         segments=tuple(_segment(result, deciding) for result in results),
         suspicious_segments=suspicious_segments(
             scored,
@@ -136,9 +134,7 @@ def verdict(
     )
 
 
-def unread(
-    upload: MediaUpload, error: MediaError, policy: Policy, *, received_at: datetime, now: datetime
-) -> Verdict:
+def unread(upload: MediaUpload, error: MediaError, policy: Policy, *, received_at: datetime, now: datetime) -> Verdict:
     """Return the typed verdict on media that could not even be planned."""
     outcome = _OUTCOMES[error.kind]
     return Verdict(

@@ -146,9 +146,7 @@ def _axis_score(
     threshold = policy.thresholds.get(axis)
     if threshold is None:
         total = fsum(weights[detector.name] for detector in asked)
-        threshold = sigmoid(
-            fsum(weights[detector.name] * logit(detector.threshold) for detector in asked) / total
-        )
+        threshold = sigmoid(fsum(weights[detector.name] * logit(detector.threshold) for detector in asked) / total)
     return AxisScore(
         axis=axis,
         score=sigmoid(worst),
@@ -167,9 +165,7 @@ def _axis_score(
     )
 
 
-def _logits_by_track(
-    frames: Sequence[FrameEvidence], names: Iterable[str]
-) -> dict[int, dict[str, list[float]]]:
+def _logits_by_track(frames: Sequence[FrameEvidence], names: Iterable[str]) -> dict[int, dict[str, list[float]]]:
     wanted = set(names)
     tracks: dict[int, dict[str, list[float]]] = {}
     for frame in frames:
@@ -193,9 +189,7 @@ def _types(above: Sequence[AxisScore]) -> tuple[ManipulationType, ...]:
     kinds = {Axis.MANIPULATION: ManipulationKind.UNKNOWN, Axis.SYNTHETIC: ManipulationKind.FULL_SYNTHESIS}
     total = fsum(axis.score for axis in above)
     highest = max(axis.score for axis in above)
-    return tuple(
-        ManipulationType(kind=kinds[axis.axis], probability=highest * axis.score / total) for axis in above
-    )
+    return tuple(ManipulationType(kind=kinds[axis.axis], probability=highest * axis.score / total) for axis in above)
 
 
 def _advice_against(above: Sequence[AxisScore], risk: RiskLevel) -> Recommendation:
@@ -216,9 +210,7 @@ def _advice_against(above: Sequence[AxisScore], risk: RiskLevel) -> Recommendati
     )
 
 
-def _inconclusive(
-    reason: str, score: float | None, risk: RiskLevel | None, axes: tuple[AxisScore, ...]
-) -> Decision:
+def _inconclusive(reason: str, score: float | None, risk: RiskLevel | None, axes: tuple[AxisScore, ...]) -> Decision:
     return Decision(
         label=Label.INCONCLUSIVE,
         score=score,

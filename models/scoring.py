@@ -125,9 +125,7 @@ def score_frames(
     return _numbered_scenes(evidence, [frame.thumbnail for frame in pending])
 
 
-def _timed(
-    frames: Iterator[Frame], count: int, seconds: StageSeconds, clock: Callable[[], float]
-) -> Iterator[Frame]:
+def _timed(frames: Iterator[Frame], count: int, seconds: StageSeconds, clock: Callable[[], float]) -> Iterator[Frame]:
     started = clock()
     for frame in islice(frames, count):
         seconds.decode += clock() - started
@@ -185,10 +183,7 @@ def _numbered_scenes(
     scene = 0
     numbered = []
     for position, frame in enumerate(frames):
-        if (
-            position
-            and float(cv2.absdiff(thumbnails[position], thumbnails[position - 1]).mean()) > _SCENE_CHANGE
-        ):
+        if position and float(cv2.absdiff(thumbnails[position], thumbnails[position - 1]).mean()) > _SCENE_CHANGE:
             scene += 1
         numbered.append(replace(frame, scene=scene))
     return tuple(numbered)

@@ -28,9 +28,7 @@ def link(frames: Sequence[FrameEvidence]) -> tuple[FrameEvidence, ...]:
     linked = []
     for frame in sorted(frames, key=lambda frame: (frame.pts_ms, frame.frame_number)):
         alive = [
-            track
-            for track in tracks
-            if track.scene == frame.scene and frame.pts_ms - track.last_seen_ms <= _MAX_GAP_MS
+            track for track in tracks if track.scene == frame.scene and frame.pts_ms - track.last_seen_ms <= _MAX_GAP_MS
         ]
         pairs = sorted(
             (

@@ -72,9 +72,7 @@ def provision(
             report.unchanged.append(name)
         if state.partitions > topic.partitions:
             # More partitions than declared are harmless, and Kafka cannot take them away.
-            report.differences.append(
-                Difference(name, "partitions", str(topic.partitions), str(state.partitions))
-            )
+            report.differences.append(Difference(name, "partitions", str(topic.partitions), str(state.partitions)))
     found = [topic for topic in topics if prefix + topic.name in existing]
     report.differences.extend(_configuration_differences(admin, found, prefix, timeout_s))
     return report

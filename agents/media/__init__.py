@@ -1,0 +1,1 @@
+"""Media: reading it from where it lies, and decoding it where it can do no harm."""

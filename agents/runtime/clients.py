@@ -107,14 +107,10 @@ def faust_options(kafka: KafkaSettings) -> dict[str, Any]:
     import faust  # noqa: PLC0415
     from faust.types.auth import SASLMechanism  # noqa: PLC0415
 
-    options: dict[str, Any] = {
-        "broker": [f"kafka://{server.strip()}" for server in kafka.bootstrap_servers.split(",")]
-    }
+    options: dict[str, Any] = {"broker": [f"kafka://{server.strip()}" for server in kafka.bootstrap_servers.split(",")]}
     context = None
     if kafka.security_protocol.endswith("SSL"):
-        context = ssl.create_default_context(
-            cafile=str(kafka.ssl_ca_location) if kafka.ssl_ca_location else None
-        )
+        context = ssl.create_default_context(cafile=str(kafka.ssl_ca_location) if kafka.ssl_ca_location else None)
         if kafka.ssl_certificate_location is not None:
             password = kafka.ssl_key_password
             context.load_cert_chain(

@@ -182,9 +182,7 @@ class InFlight:
     def paused_topics(self) -> frozenset[str]:
         """Return the topics whose lanes are paused."""
         with self._changed:
-            return frozenset(
-                topic.name for state in self._lanes if state.paused for topic in state.lane.topics
-            )
+            return frozenset(topic.name for state in self._lanes if state.paused for topic in state.lane.topics)
 
     def totals(self) -> tuple[int, int]:
         """Return how many messages and bytes are in flight."""

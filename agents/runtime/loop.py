@@ -8,9 +8,10 @@ from time import monotonic, time
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from agents.runtime.agent import Agent
+from agents.runtime.backoff import Backoff
 from agents.runtime.clients import GroupProtocol
 from agents.runtime.deadline import Deadline
-from agents.runtime.exceptions import AgentStopped, GroupProtocolUnsupported, TopicsMissing
+from agents.runtime.exceptions import AgentStopped, GroupProtocolUnsupported, TopicsMissing, Unavailable
 from agents.runtime.health import Health
 from agents.runtime.in_flight import InFlight
 from agents.runtime.messages import Incoming, Partition
@@ -41,6 +42,7 @@ class ConsumerLoop:
         topic_prefix: str,
         eager: bool,
         drain_timeout_s: float,
+        backoff: Backoff,
     ) -> None:
         self._agent = agent
         self._consumer = consumer
@@ -50,6 +52,7 @@ class ConsumerLoop:
         self._health = health
         self._drain_timeout_s = drain_timeout_s
         self._eager = eager
+        self._backoff = backoff
         self._topics = {topic_prefix + topic.name: topic for lane in agent.lanes for topic in lane.topics}
         self._assigned: set[Partition] = set()
         self._cluster_id = ""
@@ -112,9 +115,7 @@ class ConsumerLoop:
             raise AgentStopped(f"the broker cannot be reached: {error.args[0]}") from error
         missing = sorted(set(self._topics) - set(metadata.topics))
         if missing:
-            raise TopicsMissing(
-                f"no topic {', '.join(missing)} on the broker; `fleet topics create` makes them"
-            )
+            raise TopicsMissing(f"no topic {', '.join(missing)} on the broker; `fleet topics create` makes them")
         self._cluster_id = metadata.cluster_id or ""
 
     def _accept(self, message: Message) -> None:
@@ -133,9 +134,7 @@ class ConsumerLoop:
         if self._in_flight.accept(incoming):
             self._health.back("kafka")
             self._metrics.consumed.labels(topic.name).inc()
-            self._metrics.lag_seconds.labels(topic.name).set(
-                max(0.0, time() - timestamp / 1000) if kind else 0.0
-            )
+            self._metrics.lag_seconds.labels(topic.name).set(max(0.0, time() - timestamp / 1000) if kind else 0.0)
 
     def _on_error(self, error: KafkaError) -> None:
         if error.code() in _UNSUPPORTED and self._protocol == "consumer":
@@ -174,7 +173,7 @@ class ConsumerLoop:
         added = [Partition(partition.topic, partition.partition) for partition in partitions]
         self._in_flight.assign(added)
         self._assigned.update(added)
-        positions = self._agent.positions(added, self._cluster_id)
+        positions = self._positions(added)
         for partition in partitions:
             own = positions.get(Partition(partition.topic, partition.partition))
             if own is not None:
@@ -187,6 +186,20 @@ class ConsumerLoop:
         if paused:
             consumer.pause(paused)
         self._moved("assigned", added)
+
+    def _positions(self, partitions: list[Partition]) -> Mapping[Partition, int]:
+        for pause in self._backoff.pauses():
+            try:
+                positions = self._agent.positions(partitions, self._cluster_id)
+            except Unavailable as error:
+                _log.warning("%s; the assignment waits", error)
+                self._health.away(error.dependency, error.detail)
+                self._health.beat()
+                if self._stopping.wait(pause):
+                    return {}
+            else:
+                return positions
+        raise AssertionError("pauses are without end")
 
     def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         removed = [Partition(partition.topic, partition.partition) for partition in partitions]
@@ -239,21 +252,15 @@ class ConsumerLoop:
         )
         for place in positions:
             partition = Partition(place.topic, place.partition)
-            bounds = self._consumer.get_watermark_offsets(
-                TopicPartition(place.topic, place.partition), cached=True
-            )
+            bounds = self._consumer.get_watermark_offsets(TopicPartition(place.topic, place.partition), cached=True)
             position = done.get(partition, place.offset)
             if bounds is None or position < 0 or bounds[1] < 0:
                 continue
-            self._metrics.lag_messages.labels(place.topic, str(place.partition)).set(
-                max(0, bounds[1] - position)
-            )
+            self._metrics.lag_messages.labels(place.topic, str(place.partition)).set(max(0, bounds[1] - position))
 
 
 def _offsets(watermarks: Mapping[Partition, int]) -> list[TopicPartition]:
-    return [
-        TopicPartition(partition.topic, partition.number, offset) for partition, offset in watermarks.items()
-    ]
+    return [TopicPartition(partition.topic, partition.number, offset) for partition, offset in watermarks.items()]
 
 
 def _headers(message: Message) -> dict[str, bytes]:

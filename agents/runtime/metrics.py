@@ -22,13 +22,9 @@ class Metrics:
         self.dead_letters = self._counter(
             "fleet_dead_letters", "Messages that could not be handled.", ("topic", "reason")
         )
-        self.retries = self._counter(
-            "fleet_handler_retries", "Times that a message was tried again.", ("cause",)
-        )
+        self.retries = self._counter("fleet_handler_retries", "Times that a message was tried again.", ("cause",))
         self.in_flight_messages = self._gauge("fleet_in_flight_messages", "Messages read and not yet done.")
-        self.in_flight_bytes = self._gauge(
-            "fleet_in_flight_bytes", "Bytes of messages read and not yet done."
-        )
+        self.in_flight_bytes = self._gauge("fleet_in_flight_bytes", "Bytes of messages read and not yet done.")
         self.paused_lanes = self._gauge("fleet_paused_topics", "Topics paused by backpressure.")
         self.assigned_partitions = self._gauge("fleet_assigned_partitions", "Partitions of this worker.")
         self.lag_messages = self._gauge(

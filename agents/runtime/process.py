@@ -91,6 +91,7 @@ class AgentProcess:
 
     def _consume_by(self, protocol: GroupProtocol) -> None:
         kafka, runtime = self._settings.kafka, self._settings.runtime
+        backoff = Backoff(runtime.retry_backoff_s)
         in_flight = InFlight(self._agent.lanes, runtime.in_flight_mib << 20)
         consumer = Consumer(consumer_configuration(kafka, runtime, self._agent.name, protocol))
 
@@ -107,7 +108,7 @@ class AgentProcess:
             topic_prefix=kafka.topic_prefix,
             max_attempts=runtime.max_attempts,
             max_consecutive_rejects=runtime.max_consecutive_rejects,
-            backoff=Backoff(runtime.retry_backoff_s),
+            backoff=backoff,
             failed=failed,
         )
         loop = self._loop = ConsumerLoop(
@@ -120,6 +121,7 @@ class AgentProcess:
             topic_prefix=kafka.topic_prefix,
             eager=kafka.broker == "embedded",
             drain_timeout_s=runtime.drain_timeout_s,
+            backoff=backoff,
         )
         if self._stopped:
             loop.stop()

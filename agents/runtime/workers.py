@@ -172,10 +172,7 @@ class Workers:
             self._delivered.put((message, handled))
 
         self._outbox.send(
-            [
-                Addressed(self._prefix + output.topic.name, encode(output.event, trace))
-                for output in handled.outputs
-            ],
+            [Addressed(self._prefix + output.topic.name, encode(output.event, trace)) for output in handled.outputs],
             arrived,
         )
 

@@ -1,0 +1,79 @@
+"""Agents and their parts, put together from the settings: the one place that knows all of them."""
+
+from collections.abc import Callable, Mapping
+
+from agents.inspection import Inspector
+from agents.media.fetch import Fetcher
+from agents.media.frames import DecodeBudget
+from agents.media.policy import FetchPolicy
+from agents.media.sandbox import DecoderPool
+from agents.model_set import LoadedModels, chosen_entries
+from agents.runtime.agent import Agent
+from agents.runtime.metrics import Metrics
+from agents.scorer import Scorer
+from agents.segments import Segments
+from agents.settings import MediaSettings, Settings
+from agents.sink import Sink
+from agents.uploads import Uploads
+from models.fingerprint import model_set_fingerprint
+from models.scoring import ScoringLimits
+
+
+def fetcher(media: MediaSettings) -> Fetcher:
+    """Return the fetcher that the settings allow."""
+    return Fetcher(
+        FetchPolicy(
+            schemes=frozenset(media.allowed_schemes),
+            roots=media.allowed_roots,
+            max_bytes=media.max_bytes,
+            connect_timeout_s=media.connect_timeout_s,
+            read_timeout_s=media.read_timeout_s,
+            max_redirects=media.max_redirects,
+            allow_private_addresses=media.allow_private_addresses,
+            block_bytes=media.block_kib << 10,
+            cache_bytes=media.cache_mib << 20,
+        )
+    )
+
+
+def decoders(settings: Settings, handlers: int) -> DecoderPool:
+    """Return decoder processes for so many handlers."""
+    media = settings.media
+    raise NotImplementedError
+
+
+def scorer(settings: Settings, metrics: Metrics, handlers: int) -> Scorer:
+    """Return what scores segments, for so many handlers."""
+    limits = ScoringLimits(
+        detection_side=settings.segments.detection_side, max_faces=settings.segments.max_faces
+    )
+    return Scorer(
+        fetcher(settings.media),
+        decoders(settings, handlers),
+        LoadedModels(settings.models, metrics),
+        limits,
+        metrics,
+        max_side=settings.media.max_side,
+    )
+
+
+def _uploads(settings: Settings, metrics: Metrics) -> Agent:
+    inspector = Inspector(
+        fetcher(settings.media),
+        decoders(settings, settings.uploads.concurrency),
+        metrics,
+        trust_declared_sha256=settings.uploads.trust_declared_sha256,
+    )
+    return Uploads(settings, inspector, model_set_fingerprint(chosen_entries(settings.models)))
+
+
+def _segments(settings: Settings, metrics: Metrics) -> Agent:
+    return Segments(settings, scorer(settings, metrics, settings.segments.concurrency), metrics)
+
+
+AGENTS: Mapping[str, Callable[[Settings, Metrics], Agent]] = {
+    "uploads": _uploads,
+    "segments": _segments,
+    "sink": Sink,
+}
+"""How each agent is built."""
