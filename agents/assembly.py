@@ -3,11 +3,11 @@
 from collections.abc import Callable, Mapping
 
 from agents.inspection import Inspector
+from agents.media.decoder import SandboxPolicy
 from agents.media.fetch import Fetcher
 from agents.media.frames import DecodeBudget
 from agents.media.policy import FetchPolicy
-from agents.media.sandbox import DecoderPool
-from agents.model_set import LoadedModels, chosen_entries
+from agents.model_set import LoadedModels, planned_model_set
 from agents.runtime.agent import Agent
 from agents.runtime.metrics import Metrics
 from agents.scorer import Scorer
@@ -15,7 +15,6 @@ from agents.segments import Segments
 from agents.settings import MediaSettings, Settings
 from agents.sink import Sink
 from agents.uploads import Uploads
-from models.fingerprint import model_set_fingerprint
 from models.scoring import ScoringLimits
 
 
@@ -36,20 +35,23 @@ def fetcher(media: MediaSettings) -> Fetcher:
     )
 
 
-def decoders(settings: Settings, handlers: int) -> DecoderPool:
-    """Return decoder processes for so many handlers."""
+def decoder_policy(settings: Settings, handlers: int) -> SandboxPolicy:
+    """Return what decoder processes may use, enough of them for so many handlers."""
     media = settings.media
-    raise NotImplementedError
+    return SandboxPolicy(
+        workers=media.decode_workers or handlers,
+        max_side=media.max_side,
+        job_timeout_s=media.decode_timeout_s,
+        budget=DecodeBudget(image_pixels=media.max_pixels),
+    )
 
 
 def scorer(settings: Settings, metrics: Metrics, handlers: int) -> Scorer:
     """Return what scores segments, for so many handlers."""
-    limits = ScoringLimits(
-        detection_side=settings.segments.detection_side, max_faces=settings.segments.max_faces
-    )
+    limits = ScoringLimits(detection_side=settings.segments.detection_side, max_faces=settings.segments.max_faces)
     return Scorer(
         fetcher(settings.media),
-        decoders(settings, handlers),
+        decoder_policy(settings, handlers),
         LoadedModels(settings.models, metrics),
         limits,
         metrics,
@@ -60,11 +62,11 @@ def scorer(settings: Settings, metrics: Metrics, handlers: int) -> Scorer:
 def _uploads(settings: Settings, metrics: Metrics) -> Agent:
     inspector = Inspector(
         fetcher(settings.media),
-        decoders(settings, settings.uploads.concurrency),
+        decoder_policy(settings, settings.uploads.concurrency),
         metrics,
         trust_declared_sha256=settings.uploads.trust_declared_sha256,
     )
-    return Uploads(settings, inspector, model_set_fingerprint(chosen_entries(settings.models)))
+    return Uploads(settings, inspector, planned_model_set(settings.models))
 
 
 def _segments(settings: Settings, metrics: Metrics) -> Agent:

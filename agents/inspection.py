@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
+from agents.decoders import Decoders
+from agents.media.decoder import SandboxPolicy
 from agents.media.exceptions import MediaError
 from agents.media.fetch import Fetcher
-from agents.media.sandbox import DecoderPool
 from agents.media.source import MediaSource, sha256
 from agents.runtime.metrics import Metrics
 from schemas.media import MediaInfo, MediaRef, MediaUpload
@@ -23,10 +24,10 @@ class Inspector:
     """Opens, hashes and probes uploads. Thread-safe between `open` and `close`."""
 
     def __init__(
-        self, fetcher: Fetcher, decoders: DecoderPool, metrics: Metrics, *, trust_declared_sha256: bool
+        self, fetcher: Fetcher, sandbox: SandboxPolicy, metrics: Metrics, *, trust_declared_sha256: bool
     ) -> None:
         self._fetcher = fetcher
-        self._decoders = decoders
+        self._decoders = Decoders(sandbox)
         self._metrics = metrics
         self._trust = trust_declared_sha256
 
@@ -39,7 +40,8 @@ class Inspector:
         with self._fetcher.open(upload.media.uri) as source:
             try:
                 # The probe reads little and refuses most of what is bad: it goes before the hash.
-                probe = self._decoders.probe(source)
+                with self._decoders.use() as decoders:
+                    probe = decoders.probe(source)
                 if probe.kind == "audio":
                     raise MediaError("unsupported", f"{probe.codec} audio without a picture")
                 checksum = self._checksum(source, upload.media)
@@ -72,7 +74,7 @@ class Inspector:
 
     def open(self) -> None:
         """Start the decoder processes."""
-        self._decoders.start()
+        self._decoders.open()
 
     def close(self) -> None:
         """Stop them, and close connections."""

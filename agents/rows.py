@@ -5,7 +5,7 @@ Rows travel as arrays, one a column (`unnest`), so that a batch is one statement
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Generic, LiteralString, TypeVar, cast
+from typing import Generic, LiteralString, TypeVar
 
 import orjson
 
@@ -66,7 +66,7 @@ def _insert(
         f"ON CONFLICT DO NOTHING RETURNING {key}"
     )
     cells = [list(column) for column in zip(*rows, strict=True)]
-    cursor = connection.execute(cast("LiteralString", statement), cells)
+    cursor = connection.execute(statement, cells)
     return {row[0] for row in cursor}
 
 

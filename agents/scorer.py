@@ -4,9 +4,10 @@ from dataclasses import replace
 from time import perf_counter
 
 from agents.analysis import Failure, SegmentResult, analyse
+from agents.decoders import Decoders
+from agents.media.decoder import SandboxPolicy
 from agents.media.exceptions import MediaError
 from agents.media.fetch import Fetcher
-from agents.media.sandbox import DecoderPool
 from agents.model_set import LoadedModels
 from agents.runtime.metrics import Metrics
 from agents.verdicts import ModelFacts
@@ -20,7 +21,7 @@ class Scorer:
     def __init__(
         self,
         fetcher: Fetcher,
-        decoders: DecoderPool,
+        sandbox: SandboxPolicy,
         models: LoadedModels,
         limits: ScoringLimits,
         metrics: Metrics,
@@ -28,7 +29,7 @@ class Scorer:
         max_side: int,
     ) -> None:
         self._fetcher = fetcher
-        self._decoders = decoders
+        self._decoders = Decoders(sandbox)
         self._models = models
         self._limits = limits
         self._metrics = metrics
@@ -56,15 +57,16 @@ class Scorer:
             if source.size != info.size_bytes or (source.etag or "") != info.etag:
                 changed = MediaError("unreachable", "the media has changed since it was planned")
                 return self._failed(segment, started_at_ms, changed)
-            result = analyse(
-                segment,
-                source,
-                self._decoders,
-                self._models.detectors,
-                self._limits,
-                max_side=self._max_side,
-                started_at_ms=started_at_ms,
-            )
+            with self._decoders.use() as decoders:
+                result = analyse(
+                    segment,
+                    source,
+                    decoders,
+                    self._models.detectors,
+                    self._limits,
+                    max_side=self._max_side,
+                    started_at_ms=started_at_ms,
+                )
             scheme = segment.upload.media.uri.partition(":")[0]
             self._metrics.media_bytes_read.labels(scheme).inc(source.bytes_read)
         result = replace(result, seconds={"fetch": fetch_s, **result.seconds})
@@ -97,7 +99,7 @@ class Scorer:
             ModelError: a model cannot be had or does not load.
         """
         self._models.open()
-        self._decoders.start()
+        self._decoders.open()
 
     def close(self) -> None:
         """Let go of everything."""

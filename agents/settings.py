@@ -162,8 +162,8 @@ class ModelSettings(Section):
         "liveness",
     )
     """The roles to load, of those that the manifest has."""
-    providers: tuple[str, ...] = ("auto",)
-    """ONNX Runtime execution providers in order of preference; `auto` takes what the machine has."""
+    provider: Literal["auto", "cuda", "cpu"] = "auto"
+    """Where inference runs; `auto` takes the fastest that the machine has."""
     threads: Annotated[int, Field(ge=0)] = 0
     """Threads of an inference session; 0 takes what the CPU quota allows."""
     batch_delay_ms: Annotated[float, Field(ge=0)] = 5.0

@@ -72,14 +72,21 @@ class Sink(Agent):
             self._metrics.rows.labels(table).inc(count)
         return [Handled() for _ in batch]
 
+    def buried(self, message: Incoming) -> None:
+        """Step over a dead letter, which has no row to write its offset with."""
+        with typed_errors(), self._database().transaction():
+            self._write_offsets(self._database(), [message])
+
     def _write_offsets(self, connection: Connection, batch: Sequence[Incoming]) -> None:
+        """Note where to go on. Never back: a dead letter's offset may be written after a later row's."""
         newest = {message.partition: message.offset + 1 for message in batch}
         with connection.cursor() as cursor:
             cursor.executemany(
                 "INSERT INTO deepfake_detection.sink_offsets "
                 "(cluster_id, consumer_group, topic, partition, next_offset) VALUES (%s, %s, %s, %s, %s) "
                 "ON CONFLICT (cluster_id, consumer_group, topic, partition) "
-                "DO UPDATE SET next_offset = EXCLUDED.next_offset, updated_at = now()",
+                "DO UPDATE SET next_offset = greatest(sink_offsets.next_offset, EXCLUDED.next_offset), "
+                "updated_at = now()",
                 [
                     (self._cluster_id, self._group, partition.topic, partition.number, offset)
                     for partition, offset in newest.items()

@@ -28,7 +28,7 @@ _SCENE_CHANGE = 48.0
 
 
 class Frame(Protocol):
-    """A decoded frame. `image` is valid until `release`."""
+    """A decoded frame. `pixels` are valid until `release`."""
 
     @property
     def frame_number(self) -> int:
@@ -43,7 +43,7 @@ class Frame(Protocol):
         """Whether it is a key frame of the codec."""
 
     @property
-    def image(self) -> NDArray[np.uint8]:
+    def pixels(self) -> NDArray[np.uint8]:
         """uint8 [H, W, 3] RGB, upright."""
 
     def release(self) -> None:
@@ -111,7 +111,7 @@ def score_frames(
     while group := list(_timed(remaining, limits.frames_at_once, seconds, clock)):
         started = clock()
         try:
-            found = detectors.faces.detect([frame.image for frame in group], limits.detection_side)
+            found = detectors.faces.detect([frame.pixels for frame in group], limits.detection_side)
             for frame, faces in zip(group, found, strict=True):
                 pending.append(_begin(frame, faces, detectors, asked, limits))
         finally:
@@ -137,7 +137,7 @@ def _timed(frames: Iterator[Frame], count: int, seconds: StageSeconds, clock: Ca
 def _begin(
     frame: Frame, faces: Sequence[Face], detectors: DetectorSet, asked: Sequence[str], limits: ScoringLimits
 ) -> _PendingFrame:
-    image = frame.image
+    image = frame.pixels
     largest = sorted(faces, key=_area, reverse=True)[: limits.max_faces]
     evidence = tuple(_face(image, face, limits.gate) for face in largest)
     usable = [position for position, face in enumerate(evidence) if face.quality.usable]

@@ -59,9 +59,12 @@ class Agent(ABC):
         """Return what came of each message, in their order. Must be safe to call from several threads.
 
         Raises:
-            Reject: the message can never be handled. Of a batch, each message is then tried alone.
+            Reject: a message can never be handled. A batch is then halved until it stands alone.
             Unavailable: something is away; the same batch is given again later.
         """
+
+    def buried(self, message: Incoming) -> None:  # noqa: B027
+        """Note that a message has become a dead letter, for an agent that keeps its own offsets."""
 
     def positions(self, partitions: Sequence[Partition], cluster_id: str) -> Mapping[Partition, int]:  # noqa: ARG002
         """Return the offsets to start from, for an agent that keeps its own; others go by the group's."""

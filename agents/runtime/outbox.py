@@ -3,8 +3,7 @@
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from threading import Event as Flag
-from threading import Lock, Thread
+from threading import Event as Flag, Lock, Thread
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 

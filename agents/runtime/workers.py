@@ -3,8 +3,7 @@
 import logging
 from collections.abc import Callable, Sequence
 from queue import SimpleQueue
-from threading import Event as Flag
-from threading import Lock, Thread
+from threading import Event as Flag, Lock, Thread
 from time import perf_counter
 
 from agents.runtime.agent import Agent
@@ -21,6 +20,8 @@ from topics.serialisation import encode
 
 _log = logging.getLogger(__name__)
 
+_DEAD_LETTER_WAIT_S = 0.1
+"""How often a stop is looked for while a dead letter is on its way, seconds."""
 _UNEXPECTED = "handler_error"
 """The dead-letter reason of an exception that nobody foresaw."""
 
@@ -136,12 +137,12 @@ class Workers:
                 if len(batch) == 1:
                     self._bury(batch[0], reject, attempts)
                 else:
-                    self._one_by_one(batch)
+                    self._handle_halves(batch)
                 return
             except Exception as error:  # noqa: BLE001  (what nobody foresaw becomes a dead letter)
                 _log.exception("the handler failed on %s", _place(batch[0]))
                 if len(batch) > 1:
-                    self._one_by_one(batch)
+                    self._handle_halves(batch)
                     return
                 if attempts >= self._max_attempts:
                     self._bury(batch[0], Reject(_UNEXPECTED, repr(error)), attempts)
@@ -155,13 +156,21 @@ class Workers:
                     self._publish(message, handled)
                 return
             if self._stopping.is_set():
-                for message in batch:
-                    self._in_flight.abandon(message)
+                self._abandon(batch)
                 return
 
-    def _one_by_one(self, batch: Sequence[Incoming]) -> None:
+    def _handle_halves(self, batch: Sequence[Incoming]) -> None:
+        """Find the bad messages of a batch by halving it; the good ones keep their order."""
+        middle = len(batch) // 2
+        for half in (batch[:middle], batch[middle:]):
+            if self._stopping.is_set():
+                self._abandon(half)
+            else:
+                self._handle(half)
+
+    def _abandon(self, batch: Sequence[Incoming]) -> None:
         for message in batch:
-            self._handle([message])
+            self._in_flight.abandon(message)
 
     def _publish(self, message: Incoming, handled: Handled) -> None:
         trace = traceparent(message)
@@ -182,12 +191,15 @@ class Workers:
             self._prefix + message.topic.dead_letter_name,
             dead_letter(message, reject, attempts, self._agent.name),
         )
-
-        def arrived() -> None:
-            self._metrics.dead_letters.labels(message.topic.name, reject.reason).inc()
-            self._delivered.put((message, Handled()))
-
-        self._outbox.send([buried], arrived)
+        safe = Flag()
+        self._outbox.send([buried], safe.set)
+        # Until it is safe nothing behind it is handled: an agent that keeps its own offsets would step over it.
+        while not safe.wait(_DEAD_LETTER_WAIT_S):
+            if self._stopping.is_set():
+                self._in_flight.abandon(message)
+                return
+        self._metrics.dead_letters.labels(message.topic.name, reject.reason).inc()
+        self._delivered.put((message, Handled(after=lambda: self._agent.buried(message))))
         self._rejects.rejected(reject)
 
     def _finish(self) -> None:

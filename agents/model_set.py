@@ -1,0 +1,115 @@
+"""The models that the settings ask for: as a fingerprint for planning, and loaded for scoring."""
+
+from collections.abc import Sequence
+
+from agents.runtime.metrics import Metrics
+from agents.settings import ModelSettings
+from agents.verdicts import ModelFacts
+from models.batcher import BatchStats
+from models.detectors import DetectorSet, LoadOptions
+from models.fingerprint import model_set_fingerprint, preprocessing_hash
+from models.fusion import DetectorFacts
+from models.manifest import MANIFEST, Entry, Manifest, Role
+from models.sources import OnProgress
+from schemas.verdict import ModelVersion
+
+
+def manifest(models: ModelSettings) -> Manifest:
+    """Return the manifest in use.
+
+    Raises:
+        ManifestError: it cannot be used; entry and field are named.
+    """
+    return Manifest.load(models.manifest or MANIFEST)
+
+
+def chosen(models: ModelSettings) -> Sequence[Entry]:
+    """Return the entries to load: the face detector, and the first of each role asked for.
+
+    Raises:
+        ManifestError: the manifest cannot be used.
+    """
+    known = manifest(models)
+    roles = (Role.FACES, *(Role(role) for role in models.roles))
+    return [known.by_role(role)[0] for role in roles if known.by_role(role)]
+
+
+def planned_model_set(models: ModelSettings) -> str:
+    """Return the fingerprint of the models that will score, without loading them.
+
+    Raises:
+        ManifestError: the manifest cannot be used.
+    """
+    return model_set_fingerprint(chosen(models))
+
+
+class LoadedModels:
+    """The models of a worker, from `open` to `close`."""
+
+    def __init__(self, settings: ModelSettings, metrics: Metrics, on_progress: OnProgress | None = None) -> None:
+        self._settings = settings
+        self._metrics = metrics
+        self._on_progress = on_progress
+        self._loaded: DetectorSet | None = None
+
+    def open(self) -> None:
+        """Fetch, verify, load and warm up.
+
+        Raises:
+            ModelError: a model cannot be had or does not load.
+        """
+        self._loaded = DetectorSet.load(
+            manifest(self._settings),
+            LoadOptions(
+                cache=self._settings.cache,
+                offline=self._settings.offline,
+                provider=self._settings.provider,
+                threads=self._settings.threads or None,
+                max_delay_s=self._settings.batch_delay_ms / 1000,
+            ),
+            names=[entry.name for entry in chosen(self._settings)],
+            on_batch=self._on_batch,
+            on_progress=self._on_progress,
+        )
+
+    @property
+    def detectors(self) -> DetectorSet:
+        """The loaded models."""
+        if self._loaded is None:
+            raise RuntimeError("the models are not loaded")
+        return self._loaded
+
+    @property
+    def facts(self) -> ModelFacts:
+        """The loaded models, as verdicts report them."""
+        loaded = self.detectors
+        providers = {loaded.faces.entry.name: loaded.faces.provider} | {
+            name: detector.session.provider for name, detector in loaded.detectors.items()
+        }
+        return ModelFacts(
+            versions=tuple(
+                ModelVersion(
+                    name=entry.name,
+                    role=entry.role,
+                    version=entry.version,
+                    sha256=entry.source.sha256,
+                    provider=providers[entry.name],
+                )
+                for entry in loaded.entries
+            ),
+            detectors=tuple(
+                DetectorFacts(name, detector.entry.role, detector.entry.output.threshold)
+                for name, detector in loaded.detectors.items()
+            ),
+            preprocessing={entry.name: preprocessing_hash(entry) for entry in loaded.entries},
+        )
+
+    def _on_batch(self, batch: BatchStats) -> None:
+        self._metrics.inference_batch.labels(batch.model).observe(batch.crops)
+        self._metrics.inference_wait_seconds.labels(batch.model).observe(batch.wait_s)
+        self._metrics.inference_run_seconds.labels(batch.model).observe(batch.run_s)
+
+    def close(self) -> None:
+        """Let go of the models."""
+        if self._loaded is not None:
+            self._loaded.close()
