@@ -88,11 +88,12 @@ def decide(
         if (judged := _axis_score(axis, frames, [d for d in detectors if d.axis is axis], policy)) is not None
     )
     deciding = [axis for axis in axes if axis.axis in DECIDING]
+    usable = sum(1 for frame in frames for face in frame.faces if face.quality.usable)
     if not deciding:
-        return _inconclusive("no face was good enough to judge", None, None, axes)
+        why = "the model set has no detector for this detection level" if usable else "no face was good enough to judge"
+        return _inconclusive(why, None, None, axes)
     score = max(axis.score for axis in deciding)
     risk = policy.risk(score)
-    usable = sum(1 for frame in frames for face in frame.faces if face.quality.usable)
     evidence = coverage * min(1.0, usable / (policy.full_evidence_faces if moving else 1))
     above = [axis for axis in deciding if axis.score >= axis.threshold]
     if above:

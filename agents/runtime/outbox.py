@@ -58,7 +58,7 @@ class Outbox:
         self._metrics = metrics
         self._health = health
         self._failed = failed
-        self._producer = Producer({**configuration, "error_cb": self._on_error})
+        self._producer = Producer({**configuration, "error_cb": self._on_error}, logger=_log)
         self._closing = Flag()
         self._thread = Thread(target=self._poll, name="outbox", daemon=True)
         self._thread.start()

@@ -93,7 +93,7 @@ class AgentProcess:
         kafka, runtime = self._settings.kafka, self._settings.runtime
         backoff = Backoff(runtime.retry_backoff_s)
         in_flight = InFlight(self._agent.lanes, runtime.in_flight_mib << 20)
-        consumer = Consumer(consumer_configuration(kafka, runtime, self._agent.name, protocol))
+        consumer = Consumer(consumer_configuration(kafka, runtime, self._agent.name, protocol), logger=_log)
 
         def failed(error: AgentStopped) -> None:
             loop.fail(error)
