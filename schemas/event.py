@@ -22,14 +22,24 @@ Timestamp = Annotated[AwareDatetime, AfterValidator(_plausible)]
 Score = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
 """A calibrated probability, 0 (surely untouched) to 1 (surely manipulated)."""
 
-Name = Annotated[str, Field(min_length=1, max_length=256)]
-"""A short identifier."""
+PRINTABLE = r"^[^\x00-\x1f\x7f]*$"
+"""Text without control characters: ids are derived from names joined by one (`schemas.identity`)."""
+
+Name = Annotated[str, Field(min_length=1, max_length=256, pattern=PRINTABLE)]
+"""A short identifier, without control characters."""
 
 
 class Part(BaseModel):
-    """A part of an event. Frozen; a field that it does not know is refused."""
+    """A part of an event. Frozen; a field that it does not know, or a number that JSON cannot say, is refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+        # What people wrote or uploaded has no place in an error's text, nor in the traceback of one.
+        hide_input_in_errors=True,
+    )
 
 
 class Event(Part):

@@ -6,13 +6,15 @@ from uuid import UUID
 
 from pydantic import Field, StringConstraints, model_validator
 
-from schemas.event import Event, Name, Part, Timestamp
+from schemas.event import PRINTABLE, Event, Name, Part, Timestamp
 from schemas.identity import derive, media_id
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 """A SHA-256 digest in lower-case hexadecimal."""
 
-Uri = Annotated[str, StringConstraints(min_length=3, max_length=4096, pattern=r"^[a-z][a-z0-9+.-]*:")]
+Uri = Annotated[
+    str, StringConstraints(min_length=3, max_length=4096, pattern=r"^[a-z][a-z0-9+.-]*:[^\x00-\x1f\x7f]*$")
+]
 """An absolute URI; the fetcher decides which schemes and places it opens."""
 
 
@@ -51,7 +53,7 @@ class MediaRef(Part):
     """`file`, `http`, `https`, or an object store's URI (`s3`, `gs`, `az`, …)."""
     sha256: Sha256 | None = None
     """The checksum of the bytes, where the producer knows it; it is verified."""
-    version: Annotated[str, Field(max_length=256)] = ""
+    version: Annotated[str, Field(max_length=256, pattern=PRINTABLE)] = ""
     """The object's version or ETag. Needed where media are overwritten in place."""
 
 

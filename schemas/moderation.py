@@ -138,7 +138,7 @@ class Review(Event):
     """Who reviewed."""
     label: Label
     """What the person says it is."""
-    note: Annotated[str, Field(max_length=4000)] = ""
+    note: Annotated[str, Field(max_length=4000, pattern=r"^[^\x00]*$")] = ""
     """Why."""
     at: Timestamp
     """When."""

@@ -20,7 +20,7 @@ class MessageInvalid(TopicError):
 
 
 class NotJson(MessageInvalid):
-    """The value is not JSON, or not an object."""
+    """The value is empty or not JSON."""
 
     reason = "not_json"
 

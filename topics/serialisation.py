@@ -1,5 +1,6 @@
 """Events to message bytes and back. The schema's name and version travel in the `schema` header."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -15,6 +16,9 @@ Headers = Mapping[str, bytes]
 _Event = TypeVar("_Event", bound=Event)
 _SHOWN_ERRORS = 5
 """How many validation errors an error message names; the rest are counted."""
+_SHOWN_CHARACTERS = 64
+"""Of a header that is wrong."""
+_VERSION = re.compile(r"[0-9]{1,6}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +84,11 @@ def _upgraded(event: type[Event], value: bytes | None, version: int) -> dict[str
             raise SchemaVersionUnsupported(f"{event.schema_name}/{step} can no longer be read")
         try:
             document = upgrade(document)
-        except (KeyError, TypeError, ValueError) as error:
-            raise MessageInvalid(f"not a {event.schema_name}/{step}: {error!r}") from error
+        except KeyError as error:
+            raise MessageInvalid(f"not a {event.schema_name}/{step}: no field {error}") from error
+        except (AttributeError, TypeError, ValueError) as error:
+            # Without the error's own text, which may cite a value.
+            raise MessageInvalid(f"not a {event.schema_name}/{step}: {type(error).__name__}") from error
     upgraded: dict[str, Any] = document
     return upgraded
 
@@ -92,9 +99,9 @@ def _version(event: type[Event], headers: Headers) -> int:
         return event.schema_version
     name, _, version = header.decode(errors="replace").partition("/")
     if name != event.schema_name:
-        raise SchemaUnexpected(f"a {name!r} where {event.schema_name!r} is expected")
-    if not version.isascii() or not version.isdigit():
-        raise SchemaVersionUnsupported(f"no version number in {name}/{version}")
+        raise SchemaUnexpected(f"a {name[:_SHOWN_CHARACTERS]!r} where {event.schema_name!r} is expected")
+    if not _VERSION.fullmatch(version):
+        raise SchemaVersionUnsupported(f"no version number in {name}/{version[:_SHOWN_CHARACTERS]}")
     if int(version) > event.schema_version:
         raise SchemaVersionUnsupported(
             f"{name}/{version} is newer than {event.schema_version}, the newest that this consumer reads"

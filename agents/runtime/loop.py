@@ -85,8 +85,7 @@ class ConsumerLoop:
             while not self._stopping.is_set():
                 self._turn()
             self._health.enter("draining")
-            if self._failure is None:
-                self._drain(self._assigned)
+            self._drain(self._assigned)
             self._store()
         finally:
             self._consumer.close()
@@ -222,8 +221,11 @@ class ConsumerLoop:
 
     def _drain(self, partitions: Iterable[Partition]) -> None:
         partitions = set(partitions)
-        deadline = Deadline.after(self._drain_timeout_s)
         self._in_flight.discard_waiting(partitions)
+        if self._failure is not None:
+            # What is in hand may never end.
+            return
+        deadline = Deadline.after(self._drain_timeout_s)
         if not self._in_flight.wait_until_idle(partitions, deadline):
             _log.warning("work in flight did not end in %.0f s; it will be read again", self._drain_timeout_s)
 
