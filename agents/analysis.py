@@ -1,7 +1,9 @@
 """From a segment of opened media to its evidence: decode, find faces, score. Knows no Kafka and no Redis."""
 
+from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 import orjson
 from pydantic import TypeAdapter
@@ -12,7 +14,8 @@ from agents.media.sandbox import DecoderPool
 from agents.media.source import MediaSource
 from models.detectors import DetectorSet
 from models.evidence import FrameEvidence
-from models.scoring import ScoringLimits, StageSeconds, score_frames
+from models.scenes import is_cut
+from models.scoring import Scored, ScoringLimits, StageSeconds, score_frames
 from schemas.media import ContentType, DetectionLevel, Segment
 
 ROLES_OF_LEVEL: Mapping[DetectionLevel, tuple[str, ...]] = {
@@ -44,6 +47,10 @@ class SegmentResult:
     started_at_ms: int
     """When a worker began, milliseconds since 1970."""
     failure: Failure | None = None
+    first_view: str = ""
+    """The first frame as `models.scenes.view` gives it, in Base64: tells a cut at the segment's edge."""
+    last_view: str = ""
+    """The last frame likewise."""
     seconds: Mapping[str, float] = field(default_factory=dict)
     """Time by stage: fetch, decode, faces, score."""
 
@@ -58,6 +65,17 @@ _RESULT: TypeAdapter[SegmentResult] = TypeAdapter(SegmentResult)
 def load_result(value: bytes) -> SegmentResult:
     """Return the result that `dump` wrote."""
     return _RESULT.validate_json(value)
+
+
+def joined(results: Sequence[SegmentResult]) -> tuple[FrameEvidence, ...]:
+    """Return the frames of segments, given in order of time, with the cuts between segments marked."""
+    read = [result for result in results if result.frames]
+    frames = list(read[0].frames) if read else []
+    for before, after in pairwise(read):
+        first, *rest = after.frames
+        cut = is_cut(b64decode(before.last_view), b64decode(after.first_view))
+        frames += [replace(first, cut=cut), *rest]
+    return tuple(frames)
 
 
 def asked_detectors(level: DetectionLevel, detectors: DetectorSet) -> Sequence[str]:
@@ -95,11 +113,11 @@ def analyse(
         ModelError: a model failed.
     """
     seconds = StageSeconds()
-    frames: tuple[FrameEvidence, ...] = ()
+    scored = Scored((), b"", b"")
     failure = None
     try:
         with decoders.frames(source, frame_plan(segment, max_side)) as decoded:
-            frames = score_frames(
+            scored = score_frames(
                 decoded,
                 detectors,
                 asked_detectors(segment.upload.detection_level, detectors),
@@ -112,9 +130,11 @@ def analyse(
         index=segment.index,
         start_s=segment.start_s,
         end_s=segment.end_s,
-        frames=frames,
+        frames=scored.frames,
         model_set=detectors.fingerprint,
         started_at_ms=started_at_ms,
         failure=failure,
+        first_view=b64encode(scored.first_view).decode(),
+        last_view=b64encode(scored.last_view).decode(),
         seconds={"decode": seconds.decode, "faces": seconds.faces, "score": seconds.score},
     )

@@ -101,7 +101,7 @@ RESULTS: Table[Verdict] = Table(
         Column(
             "manipulation_types",
             "jsonb",
-            lambda verdict: _json({kind.kind: kind.probability for kind in verdict.manipulation_types}),
+            lambda verdict: _json({kind.kind.value: kind.probability for kind in verdict.manipulation_types}),
         ),
         Column("recommendation", "text", lambda verdict: verdict.recommendation.action),
         Column("analysis_details", "jsonb", _details),

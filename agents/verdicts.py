@@ -7,7 +7,7 @@ from importlib.metadata import version
 from statistics import median
 from uuid import UUID
 
-from agents.analysis import SegmentResult
+from agents.analysis import SegmentResult, joined
 from agents.media.exceptions import MediaError
 from models.evidence import FaceEvidence, FrameEvidence
 from models.fusion import DECIDING, Decision, DetectorFacts, decide, sigmoid, suspicious_segments
@@ -79,7 +79,7 @@ def verdict(
         now: when the last result came.
     """
     read = [result for result in results if result.failure is None]
-    frames = link([frame for result in read for frame in result.frames])
+    frames = link(joined(read))
     coverage = len(read) / len(results)
     moving = segment.content_type is ContentType.VIDEO
     decision = decide(frames, models.detectors, policy, moving=moving, coverage=coverage)

@@ -54,6 +54,6 @@ class FrameEvidence:
     frame_number: int
     pts_ms: int
     key_frame: bool
-    scene: int
-    """Counts scene cuts: faces of different scenes are never the same track."""
+    cut: bool
+    """Whether it begins a new scene: faces of different scenes are never the same track."""
     faces: tuple[FaceEvidence, ...]

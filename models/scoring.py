@@ -11,7 +11,6 @@ from itertools import islice
 from time import perf_counter
 from typing import Protocol
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,11 +19,7 @@ from models.detectors import DetectorSet
 from models.evidence import FaceEvidence, FrameEvidence, RelativeBox
 from models.faces import Face
 from models.quality import DEFAULT_GATE, QualityGate, face_quality
-
-_THUMBNAIL = (32, 18)
-"""Width and height that frames are compared at, pixels: motion hardly shows, a cut does."""
-_SCENE_CHANGE = 48.0
-"""Mean absolute difference of thumbnails, 0 to 255, from which a frame begins a new scene."""
+from models.scenes import is_cut, view
 
 
 class Frame(Protocol):
@@ -78,11 +73,23 @@ class ScoringLimits:
 @dataclass(slots=True)
 class _PendingFrame:
     evidence: FrameEvidence
-    thumbnail: NDArray[np.uint8]
+    view: bytes
     usable: list[int]
     """Positions of the faces that are judged."""
     scores: dict[str, "Future[NDArray[np.float32]]"]
     """Logits of the usable faces, by detector."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """What scoring frames found."""
+
+    frames: tuple[FrameEvidence, ...]
+    """In order of time; the first is never marked as a cut."""
+    first_view: bytes
+    """The first frame as `models.scenes.view` gives it, to compare with what goes before; empty without one."""
+    last_view: bytes
+    """The last frame likewise."""
 
 
 def score_frames(
@@ -92,7 +99,7 @@ def score_frames(
     limits: ScoringLimits,
     seconds: StageSeconds,
     clock: Callable[[], float] = perf_counter,
-) -> tuple[FrameEvidence, ...]:
+) -> Scored:
     """Return the evidence of each frame, in order of time.
 
     Args:
@@ -120,9 +127,16 @@ def score_frames(
         seconds.faces += clock() - started
     started = clock()
     pending.sort(key=lambda frame: (frame.evidence.pts_ms, frame.evidence.frame_number))
-    evidence = tuple(_finish(frame) for frame in pending)
+    scored = [_finish(frame) for frame in pending]
     seconds.score += clock() - started
-    return _numbered_scenes(evidence, [frame.thumbnail for frame in pending])
+    for position in range(1, len(scored)):
+        if is_cut(pending[position - 1].view, pending[position].view):
+            scored[position] = replace(scored[position], cut=True)
+    return Scored(
+        tuple(scored),
+        pending[0].view if pending else b"",
+        pending[-1].view if pending else b"",
+    )
 
 
 def _timed(frames: Iterator[Frame], count: int, seconds: StageSeconds, clock: Callable[[], float]) -> Iterator[Frame]:
@@ -148,10 +162,9 @@ def _begin(
             detector = detectors.detectors[name]
             wanted = detector.entry.input
             scores[name] = detector.logits(cut_faces(image, judged, wanted.crop, detector.size))
-    thumbnail = cv2.cvtColor(cv2.resize(image, _THUMBNAIL, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)
     return _PendingFrame(
-        FrameEvidence(frame.frame_number, frame.pts_ms, frame.is_key, scene=0, faces=evidence),
-        np.asarray(thumbnail, np.uint8),
+        FrameEvidence(frame.frame_number, frame.pts_ms, frame.is_key, cut=False, faces=evidence),
+        view(image),
         usable,
         scores,
     )
@@ -174,19 +187,6 @@ def _finish(frame: _PendingFrame) -> FrameEvidence:
         logits = {name: float(answer[place]) for name, answer in answers.items()}
         faces[position] = replace(faces[position], logits=logits)
     return replace(frame.evidence, faces=tuple(faces))
-
-
-def _numbered_scenes(
-    frames: Sequence[FrameEvidence], thumbnails: Sequence[NDArray[np.uint8]]
-) -> tuple[FrameEvidence, ...]:
-    """Count a new scene wherever a frame differs from the one before as a whole."""
-    scene = 0
-    numbered = []
-    for position, frame in enumerate(frames):
-        if position and float(cv2.absdiff(thumbnails[position], thumbnails[position - 1]).mean()) > _SCENE_CHANGE:
-            scene += 1
-        numbered.append(replace(frame, scene=scene))
-    return tuple(numbered)
 
 
 def _area(face: Face) -> float:

@@ -14,7 +14,6 @@ _MAX_GAP_MS = 3000
 @dataclass(slots=True)
 class _Track:
     number: int
-    scene: int
     last_seen_ms: int
     box: RelativeBox
 
@@ -25,11 +24,12 @@ def link(frames: Sequence[FrameEvidence]) -> tuple[FrameEvidence, ...]:
     Boxes are matched greedily, best overlap first; a scene cut ends every track.
     """
     tracks: list[_Track] = []
+    of_scene = 0
     linked = []
     for frame in sorted(frames, key=lambda frame: (frame.pts_ms, frame.frame_number)):
-        alive = [
-            track for track in tracks if track.scene == frame.scene and frame.pts_ms - track.last_seen_ms <= _MAX_GAP_MS
-        ]
+        if frame.cut:
+            of_scene = len(tracks)
+        alive = [track for track in tracks[of_scene:] if frame.pts_ms - track.last_seen_ms <= _MAX_GAP_MS]
         pairs = sorted(
             (
                 (track.box.overlap(face.box), track.number, position)
@@ -50,7 +50,7 @@ def link(frames: Sequence[FrameEvidence]) -> tuple[FrameEvidence, ...]:
         for position, face in enumerate(frame.faces):
             track = of_face.get(position)
             if track is None:
-                track = _Track(len(tracks), frame.scene, frame.pts_ms, face.box)
+                track = _Track(len(tracks), frame.pts_ms, face.box)
                 tracks.append(track)
             track.box, track.last_seen_ms = face.box, frame.pts_ms
             faces.append(replace(face, track=track.number))

@@ -11,6 +11,9 @@ import orjson
 
 from agents.runtime.metrics import METRICS_CONTENT_TYPE, Metrics
 
+_POLL_S = 0.1
+"""How late the endpoint notices that it is to close, seconds."""
+
 
 @dataclass(frozen=True, slots=True)
 class HealthReport:
@@ -97,7 +100,7 @@ class HealthEndpoint:
     def __init__(self, health: Health, metrics: Metrics, host: str, port: int) -> None:
         self._server = ThreadingHTTPServer((host, port), _handler(health, metrics))
         self._server.daemon_threads = True
-        self._thread = Thread(target=self._server.serve_forever, name="health", daemon=True)
+        self._thread = Thread(target=self._server.serve_forever, args=(_POLL_S,), name="health", daemon=True)
         self._thread.start()
 
     @property

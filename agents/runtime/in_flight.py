@@ -77,23 +77,31 @@ class InFlight:
             return True
 
     def take(self, policy: BatchPolicy) -> list[Incoming]:
-        """Wait for messages and return a batch of one lane; empty when closed."""
+        """Wait for messages and return a batch of one lane; empty only when closed."""
         with self._changed:
-            self._changed.wait_for(lambda: self._closed or any(lane.waiting for lane in self._lanes))
-            if self._closed:
-                return []
-            lane = self._next_lane()
-            if policy.max_messages > 1:
-                deadline = Deadline.after(policy.max_delay_s, self._clock)
-                self._changed.wait_for(
-                    lambda: self._closed or len(lane.waiting) >= policy.max_messages,
-                    timeout=deadline.remaining_s,
-                )
-            size = min(policy.max_messages, len(lane.waiting))
-            batch = [lane.waiting.popleft() for _ in range(size)]
-            for message in batch:
-                self._state_of[message].in_hand += 1
-            return batch
+            while not self._closed:
+                self._changed.wait_for(lambda: self._closed or any(lane.waiting for lane in self._lanes))
+                if self._closed:
+                    break
+                lane = self._next_lane()
+                self._wait_for_batch(lane, policy)
+                # While it waited for more, another taker or a rebalance may have emptied the lane.
+                if lane.waiting and not self._closed:
+                    return self._hand_out(lane, policy.max_messages)
+            return []
+
+    def _wait_for_batch(self, lane: _LaneState, policy: BatchPolicy) -> None:
+        if policy.max_messages > 1:
+            deadline = Deadline.after(policy.max_delay_s, self._clock)
+            self._changed.wait_for(
+                lambda: self._closed or len(lane.waiting) >= policy.max_messages, timeout=deadline.remaining_s
+            )
+
+    def _hand_out(self, lane: _LaneState, most: int) -> list[Incoming]:
+        batch = [lane.waiting.popleft() for _ in range(min(most, len(lane.waiting)))]
+        for message in batch:
+            self._state_of[message].in_hand += 1
+        return batch
 
     def _next_lane(self) -> _LaneState:
         """Choose by urgency; a less urgent lane that waits earns its share of a turn at each choice."""

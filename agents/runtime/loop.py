@@ -20,7 +20,9 @@ from agents.runtime.metrics import Metrics
 _log = logging.getLogger(__name__)
 
 _POLL_S = 0.1
-"""How long the loop waits for messages at a time: how late it notices a stop, seconds."""
+"""How long the loop waits for a message at a time: how late it notices a stop, seconds."""
+_PAUSED_POLL_S = 0.01
+"""The same while a lane is paused: how late it is resumed, seconds."""
 _READ_AT_ONCE = 64
 _LAG_EVERY_S = 5.0
 _METADATA_TIMEOUT_S = 10.0
@@ -94,7 +96,10 @@ class ConsumerLoop:
             raise self._failure
 
     def _turn(self) -> None:
-        for message in self._consumer.consume(_READ_AT_ONCE, timeout=_POLL_S):
+        # Wait for one, then take what else is there: `consume` alone would wait until the batch is full.
+        first = self._consumer.poll(_PAUSED_POLL_S if self._in_flight.paused_topics() else _POLL_S)
+        rest = self._consumer.consume(_READ_AT_ONCE, timeout=0) if first is not None else []
+        for message in (*([] if first is None else [first]), *rest):
             error = message.error()
             if error is None:
                 self._accept(message)

@@ -12,7 +12,7 @@ from agents.runtime.deadline import Deadline
 from agents.runtime.exceptions import DeliveryFailed
 from agents.runtime.health import Health
 from agents.runtime.metrics import Metrics
-from topics.serialisation import Encoded
+from topics.serialisation import RawMessage
 
 _log = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ class Addressed:
     """A message and the full name of the topic that it goes to."""
 
     topic: str
-    message: Encoded
+    message: RawMessage
 
 
 class _Delivery:

@@ -145,6 +145,7 @@ class Workers:
                     self._handle_halves(batch)
                     return
                 if attempts >= self._max_attempts:
+                    self._answered(away)
                     self._bury(batch[0], Reject(_UNEXPECTED, repr(error)), attempts)
                     return
                 self._metrics.retries.labels("handler_error").inc()

@@ -10,6 +10,8 @@ from psycopg import sql
 from agents.migrations import migrate
 from agents.settings import PostgresSettings
 from tests.support.fleet import TEMPLATE_DATABASE, Fleet, database_url
+from tests.support.media import MediaFolder
+from tests.support.tiny_models import write_manifest
 
 NewFleet = Callable[..., Fleet]
 
@@ -46,3 +48,21 @@ def new_fleet(migrated: dict[str, str], tmp_path: Path) -> Iterator[NewFleet]:
 def fleet(new_fleet: NewFleet) -> Fleet:
     """A fleet with the default settings."""
     return new_fleet()
+
+
+@pytest.fixture(scope="session")
+def tiny_manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A manifest with the real face detector and a detector that calls bright faces altered."""
+    return write_manifest(tmp_path_factory.mktemp("models"))
+
+
+@pytest.fixture
+def scoring_fleet(new_fleet: NewFleet, tiny_manifest: Path) -> Fleet:
+    """A fleet whose detector is a tiny one."""
+    return new_fleet(FLEET_MODELS__MANIFEST=str(tiny_manifest))
+
+
+@pytest.fixture
+def media(tmp_path: Path) -> MediaFolder:
+    """A folder that the test's fleet may read."""
+    return MediaFolder(tmp_path)

@@ -150,7 +150,8 @@ def test_a_read_only_database_pauses_the_sink_and_nothing_is_dropped(fleet: Flee
         fleet.await_that(lambda: "postgres" in sink.process.health.report().away, "the sink to say so")
         assert not sink.process.health.report().ready
         fleet.execute(
-            f'ALTER DATABASE "{fleet.name}" RESET default_transaction_read_only', options="-c default_transaction_read_only=off"
+            f'ALTER DATABASE "{fleet.name}" RESET default_transaction_read_only',
+            options="-c default_transaction_read_only=off",
         )
         fleet.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "

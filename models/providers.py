@@ -1,0 +1,66 @@
+"""Open an ONNX Runtime session on the fastest provider that this machine has."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnxruntime as ort
+
+from models.cpus import available_cpus
+from models.exceptions import GraphInvalid, ProviderUnavailable
+
+AUTO = "auto"
+CPU = "cpu"
+# Fastest first; `auto` takes the first that opens.
+PROVIDERS = {"cuda": "CUDAExecutionProvider", CPU: "CPUExecutionProvider"}
+LOG_ERRORS_ONLY = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A session, the provider that runs it, and why not a faster one."""
+
+    session: ort.InferenceSession
+    provider: str
+    reason: str
+
+
+def open_session(entry: str, graph: Path, *, provider: str = AUTO, threads: int | None = None) -> Opened:
+    """Open a graph on the provider asked for; `auto` tries them all, fastest first.
+
+    Args:
+        entry: name for errors.
+        threads: CPU threads within one run; by default the CPUs of this process.
+
+    Raises:
+        ProviderUnavailable: the provider asked for is not there.
+        GraphInvalid: ONNX Runtime refuses the graph.
+    """
+    if provider != AUTO and provider not in PROVIDERS:
+        problem = f"{provider} is none of {', '.join([AUTO, *PROVIDERS])}"
+        raise ProviderUnavailable(entry, "provider", problem)
+    installed = set(ort.get_available_providers())
+    passed_over: list[str] = []
+    for name in PROVIDERS if provider == AUTO else (provider,):
+        if PROVIDERS[name] not in installed:
+            passed_over.append(f"{name}: not in the installed onnxruntime")
+            continue
+        session = _open(entry, graph, PROVIDERS[name], threads)
+        # ONNX Runtime falls back to the CPU by itself where a provider's libraries do not load.
+        if session.get_providers()[0] == PROVIDERS[name]:
+            asked = "first that opened" if provider == AUTO else "asked for"
+            return Opened(session, name, "; ".join([asked, *passed_over]))
+        passed_over.append(f"{name}: its libraries did not load")
+    raise ProviderUnavailable(entry, "provider", "; ".join(passed_over))
+
+
+def _open(entry: str, graph: Path, provider: str, threads: int | None) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads or available_cpus()
+    options.inter_op_num_threads = 1
+    options.log_severity_level = LOG_ERRORS_ONLY
+    # Waiting threads sleep: the CPUs are shared with decoding and the other models' sessions.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        return ort.InferenceSession(graph, options, providers=[provider])
+    except Exception as error:
+        raise GraphInvalid(entry, "source", f"ONNX Runtime refuses {graph}: {error}") from error

@@ -1,0 +1,109 @@
+"""Score crops with one model: uint8 crops in, calibrated logits of "fake" out."""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.exceptions import GraphInvalid, InferenceError, NonFiniteScore, ShapeMismatch
+from models.manifest import Entry
+from models.providers import AUTO, open_session
+
+Crops = NDArray[np.uint8]
+Logits = NDArray[np.float32]
+
+
+class Session:
+    """One model on one provider, warmed up over its batch buckets.
+
+    Not for several threads at once: a batcher owns it.
+
+    Raises:
+        ProviderUnavailable, GraphInvalid: see `open_session`; also where the first run fails.
+    """
+
+    def __init__(
+        self,
+        entry: Entry,
+        graph: Path,
+        *,
+        provider: str = AUTO,
+        threads: int | None = None,
+        warm_up: bool = True,
+    ) -> None:
+        if entry.input.size is None:
+            raise GraphInvalid(entry.name, "input.size", "a face detector answers no logits")
+        self.entry = entry
+        self.size = entry.input.size
+        opened = open_session(entry.name, graph, provider=provider, threads=threads)
+        self._session = opened.session
+        self.provider = opened.provider
+        self.provider_reason = opened.reason
+        self._input = self._session.get_inputs()[0].name
+        self._output = self._session.get_outputs()[0].name
+        sides = (self.size, self.size, 3)
+        self._padding = {n: np.zeros((n, *sides), np.uint8) for n in entry.buckets if n > 1}
+        if warm_up:
+            self._warm_up()
+
+    def check(self, images: Crops) -> None:
+        """Make sure that these are crops for this model.
+
+        Raises:
+            ShapeMismatch: not uint8 [N, size, size, 3].
+        """
+        wanted = (self.size, self.size, 3)
+        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != wanted:
+            problem = f"wants uint8 [N, {self.size}, {self.size}, 3], got {images.dtype} {list(images.shape)}"
+            raise ShapeMismatch(self.entry.name, "images", problem)
+
+    def run(self, images: Crops) -> Logits:
+        """Score crops.
+
+        Args:
+            images: uint8 [N, size, size, 3], RGB, N ≥ 0 of any size.
+
+        Returns:
+            float32 [N], calibrated logits of "fake": their sigmoid is the probability.
+
+        Raises:
+            ShapeMismatch: the images are not such an array.
+            NonFiniteScore: the model answered NaN or infinity.
+            InferenceError: the run failed.
+        """
+        self.check(images)
+        largest = self.entry.buckets[-1]
+        parts = [self._run_bucket(images[at : at + largest]) for at in range(0, len(images), largest)]
+        logits = parts[0] if len(parts) == 1 else np.concatenate([np.empty(0, np.float32), *parts])
+        if not np.isfinite(logits).all():
+            which = np.flatnonzero(~np.isfinite(logits)).tolist()
+            raise NonFiniteScore(self.entry.name, "output", f"no finite score for crops {which} of {len(images)}")
+        return logits
+
+    def _run_bucket(self, images: Crops) -> Logits:
+        """Run at most one bucket: padded to the smallest that holds it."""
+        count = len(images)
+        bucket = next(size for size in self.entry.buckets if size >= count)
+        if bucket != count:
+            padded = self._padding[bucket]
+            padded[:count] = images
+            padded[count:] = 0
+            images = padded
+        try:
+            logits = self._session.run([self._output], {self._input: images})[0]
+        except Exception as error:
+            raise InferenceError(self.entry.name, "run", f"a batch of {bucket} failed: {error}") from error
+        if not isinstance(logits, np.ndarray) or logits.shape != (bucket,):
+            problem = f"the graph answered {np.shape(logits)} to {bucket} crops, instead of one logit each"
+            raise GraphInvalid(self.entry.name, "output.layout", problem)
+        return logits[:count]
+
+    def _warm_up(self) -> None:
+        """Run every bucket once: memory is taken and kernels are chosen before the first real crop."""
+        for bucket in self.entry.buckets:
+            try:
+                self.run(np.zeros((bucket, self.size, self.size, 3), np.uint8))
+            except NonFiniteScore:
+                raise
+            except InferenceError as error:
+                raise GraphInvalid(self.entry.name, "source", f"the first run failed: {error.problem}") from error
