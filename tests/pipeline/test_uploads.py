@@ -1,9 +1,11 @@
 """The whole way: an upload event in, a verdict on its topic and rows in the database out."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from agents.assembly import scorer
+from agents.runtime.messages import Handled, Incoming
 from agents.runtime.metrics import Metrics
 from agents.segments import Segments
 from schemas.media import AnalysisOptions, Priority, Segment
@@ -187,10 +189,9 @@ class Recording(Segments):
         self.concurrency = 1
         self._order = order
 
-    def handle(self, batch: object) -> object:  # type: ignore[override]
-        (message,) = batch  # type: ignore[misc]
-        self._order.append(message.event(Segment).upload.content_id)
-        return super().handle(batch)  # type: ignore[arg-type]
+    def handle(self, batch: Sequence[Incoming]) -> Sequence[Handled]:
+        self._order.extend(message.event(Segment).upload.content_id for message in batch)
+        return super().handle(batch)
 
 
 _ROWS = "SELECT content_id, verdict_id::text FROM deepfake_detection.analysis_results"
