@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from importlib.metadata import version
 from statistics import median
 from uuid import UUID
@@ -57,6 +58,11 @@ class ModelFacts:
     detectors: tuple[DetectorFacts, ...]
     preprocessing: Mapping[str, str]
     """Hash of the preprocessing, by model."""
+
+
+@cache
+def _libraries() -> Mapping[str, str]:
+    return {name: version(name) for name in _LIBRARIES}
 
 
 def verdict(
@@ -126,7 +132,7 @@ def verdict(
             preprocessing=dict(models.preprocessing),
             thresholds={f"axis.{axis}": value for axis, value in thresholds.items()}
             | {f"detector.{detector.name}": detector.threshold for detector in models.detectors},
-            libraries={name: version(name) for name in _LIBRARIES},
+            libraries=dict(_libraries()),
         ),
         timings=_timings(segment, results),
         processing_time_ms=_milliseconds(segment.received_at, now),

@@ -42,6 +42,14 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     config.stash[_STACK] = stack
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--broker") == "embedded":
+        reason = "only a real Kafka does this: --broker apache"
+        for item in items:
+            if item.get_closest_marker("real_kafka"):
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: object) -> None:
     """Hand the servers' URLs to a worker of pytest-xdist."""

@@ -3,12 +3,16 @@
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from time import monotonic, sleep
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource, NewPartitions, NewTopic, ResourceType
 
 from topics.catalogue import Topic
 from topics.exceptions import ProvisioningFailed
+
+_LOOK_AGAIN_S = 0.05
+"""How often new topics are looked for in the metadata, seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +128,16 @@ def _create(
             report.created.append(name)
         else:
             report.unchanged.append(name)
+    _await_visible(admin, set(futures), timeout_s)
+
+
+def _await_visible(admin: AdminClient, names: set[str], timeout_s: float) -> None:
+    """Wait until the broker's metadata have the topics: a consumer that starts now would miss them."""
+    deadline = monotonic() + timeout_s
+    while missing := names - {state.name for state in states(admin, timeout_s=timeout_s)}:
+        if monotonic() > deadline:
+            raise ProvisioningFailed(f"created, but not in the broker's metadata: {', '.join(sorted(missing))}")
+        sleep(_LOOK_AGAIN_S)
 
 
 def _grow(admin: AdminClient, name: str, partitions: int, timeout_s: float) -> None:

@@ -22,12 +22,20 @@ _VERSION = re.compile(r"[0-9]{1,6}")
 
 
 @dataclass(frozen=True, slots=True)
-class Encoded:
-    """A message as it travels."""
+class RawMessage:
+    """A message as it travels, of whatever kind."""
+
+    key: bytes | None
+    value: bytes | None
+    headers: dict[str, bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded(RawMessage):
+    """An event as it travels."""
 
     key: bytes
     value: bytes
-    headers: dict[str, bytes] = field(default_factory=dict)
 
 
 def schema_header(event: type[Event]) -> str:

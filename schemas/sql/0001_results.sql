@@ -82,7 +82,8 @@ BEGIN
         RETURN;
     END IF;
     PERFORM pg_advisory_xact_lock(hashtext('deepfake_detection.frame_analysis'));
-    IF to_regclass('deepfake_detection.' || name) IS NOT NULL THEN
+    -- Another session may have made it while this one waited. to_regclass would answer from a cache.
+    IF EXISTS (SELECT FROM pg_class WHERE relname = name AND relnamespace = 'deepfake_detection'::regnamespace) THEN
         RETURN;
     END IF;
     -- A month that was far away once may have rows in the default partition: they stay there.
