@@ -17,11 +17,16 @@ class JsonFormatter(logging.Formatter):
             "at": datetime.fromtimestamp(record.created, UTC),
             "level": record.levelname,
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": _sayable(record.getMessage()),
         }
         if record.exc_info:
-            line["error"] = self.formatException(record.exc_info)
+            line["error"] = _sayable(self.formatException(record.exc_info))
         return orjson.dumps(line).decode()
+
+
+def _sayable(text: str) -> str:
+    """Return text that JSON can carry: what a file's name has beyond UTF-8 is escaped."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 def configure_logging(level: str, style: Literal["text", "json"]) -> None:

@@ -26,7 +26,8 @@ _PAUSED_POLL_S = 0.01
 _READ_AT_ONCE = 64
 _LAG_EVERY_S = 5.0
 _METADATA_TIMEOUT_S = 10.0
-_UNSUPPORTED = (KafkaError._UNSUPPORTED_FEATURE, KafkaError.UNSUPPORTED_VERSION)
+_NEW_PROTOCOL_REQUEST = "ConsumerGroupHeartbeat"
+"""What the error of a broker without KIP-848 speaks of; its code is only that it is fatal."""
 
 
 class ConsumerLoop:
@@ -141,9 +142,9 @@ class ConsumerLoop:
             self._metrics.lag_seconds.labels(topic.name).set(max(0.0, time() - timestamp / 1000) if kind else 0.0)
 
     def _on_error(self, error: KafkaError) -> None:
-        if error.code() in _UNSUPPORTED and self._protocol == "consumer":
-            raise GroupProtocolUnsupported(error.str())
-        if error.fatal():
+        if error.fatal() or error.code() == KafkaError._FATAL:
+            if self._protocol == "consumer" and _NEW_PROTOCOL_REQUEST in error.str() and not self._assigned:
+                raise GroupProtocolUnsupported(error.str())
             raise AgentStopped(f"the consumer cannot go on: {error}")
         if error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
             raise AgentStopped(f"the broker lets this agent not read: {error}")

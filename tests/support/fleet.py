@@ -211,6 +211,10 @@ class Fleet:
             if deadline.expired:
                 raise Waiting(f"waited {timeout_s:.0f} s for {what}")
 
+    def await_count(self, agent: Running, metric: str, at_least: float) -> None:
+        """Wait until a counter of an agent has come so far."""
+        self.await_that(lambda: agent.count(metric) >= at_least, f"{at_least:g} {metric}")
+
     def await_verdicts(self, count: int, timeout_s: float = _WAIT_S) -> dict[str, Verdict]:
         """Wait for verdicts on `count` different contents, and return them by content id."""
         found: dict[str, Verdict] = {}

@@ -102,7 +102,7 @@ def test_reading_on_reads_ahead_more_and_more(web: Web) -> None:
         for start in range(0, 65_536, 4096):
             source.read_at(start, 4096)
     lengths = [int(h["range"].split("-")[1]) - int(h["range"][6:].split("-")[0]) + 1 for _, h in web.asked]
-    assert [length // 4096 for length in lengths] == [1, 2, 3, 5, 5]
+    assert [length // 4096 for length in lengths] == [1, 1, 2, 3, 5, 5]
 
 
 def test_many_threads_fetch_each_block_once(web: Web, fetcher: Fetcher) -> None:
@@ -131,9 +131,7 @@ def test_an_empty_object_is_empty(web: Web, fetcher: Fetcher) -> None:
 
 
 @pytest.mark.parametrize("chunked", [False, True])
-def test_a_server_without_ranges_is_read_once_into_a_file(
-    web: Web, fetcher: Fetcher, chunked: bool
-) -> None:
+def test_a_server_without_ranges_is_read_once_into_a_file(web: Web, fetcher: Fetcher, chunked: bool) -> None:
     def page(request: Request) -> None:
         if chunked:
             request.send_response(200)
@@ -265,7 +263,7 @@ def test_a_redirect_loop_ends(web: Web, fetcher: Fetcher) -> None:
 
 @pytest.mark.parametrize(
     "location",
-    ["file:///etc/passwd", "ftp://example.org/x", "gopher://127.0.0.1/", "http:///x", "simplecache::http://h/x"],
+    ["file:///etc/passwd", "ftp://example.org/x", "gopher://127.0.0.1/", "simplecache::http://h/x"],
 )
 def test_a_redirect_to_what_may_not_be_fetched_is_forbidden(web: Web, fetcher: Fetcher, location: str) -> None:
     web.pages["/v"] = lambda request: request.answer(302, Location=location)

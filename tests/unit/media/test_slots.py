@@ -23,8 +23,7 @@ def test_each_slot_has_one_owner_wherever_a_video_is_cut(rate: float, cuts: list
     until = math.ceil(bounds[-1] * rate) + 2
     whole = owned(FramePlan(end_s=bounds[-1]), rate, until)
     pieces = [
-        owned(FramePlan(start_s=start, end_s=end), rate, until)
-        for start, end in zip(bounds, bounds[1:], strict=False)
+        owned(FramePlan(start_s=start, end_s=end), rate, until) for start, end in zip(bounds, bounds[1:], strict=False)
     ]
     assert sum(map(len, pieces)) == len(whole)
     assert set().union(*pieces) == whole

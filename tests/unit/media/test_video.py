@@ -72,9 +72,7 @@ def pieces(ends_s: list[float], **plan: float) -> list[FramePlan]:
 
 
 @pytest.mark.parametrize(("suffix", "clip"), CONTAINERS, ids=[suffix for suffix, _ in CONTAINERS])
-def test_every_frame_of_every_container_comes_once_and_in_order(
-    media: MediaFolder, suffix: str, clip: Clip
-) -> None:
+def test_every_frame_of_every_container_comes_once_and_in_order(media: MediaFolder, suffix: str, clip: Clip) -> None:
     seen = list(frames(media.clip(clip, suffix).read_bytes(), FramePlan(max_side=320)))
     assert [frame.mark for frame in seen] == list(range(75))
     indexed = suffix in {"mp4", "mov", "avi"}
@@ -177,9 +175,7 @@ def test_a_probe_tells_what_the_video_is(media: MediaFolder) -> None:
     ("rotation", "mirrored", "turns"),
     [(90, False, 1), (180, False, 2), (270, False, 3), (0, True, 0), (90, True, 1)],
 )
-def test_a_phone_video_is_turned_upright(
-    media: MediaFolder, rotation: int, mirrored: bool, turns: int
-) -> None:
+def test_a_phone_video_is_turned_upright(media: MediaFolder, rotation: int, mirrored: bool, turns: int) -> None:
     clip = Clip(frames=3, rotation=rotation, mirrored=mirrored, options=(("preset", "ultrafast"), ("crf", "10")))
     data = media.clip(clip).read_bytes()
     upright = clip_frame(clip, 0)
@@ -207,9 +203,7 @@ def test_a_frame_is_scaled_down_to_the_longest_side_asked_for(media: MediaFolder
 
 @pytest.mark.parametrize("space", [1, 5, 9], ids=["bt709", "bt601", "bt2020"])
 @pytest.mark.parametrize("full", [False, True], ids=["limited", "full"])
-def test_colours_are_those_that_the_stream_says_it_was_made_with(
-    media: MediaFolder, space: int, full: bool
-) -> None:
+def test_colours_are_those_that_the_stream_says_it_was_made_with(media: MediaFolder, space: int, full: bool) -> None:
     colour = (200, 60, 30)
     clip = Clip(frames=2, colour=(space, full), flat=colour, options=(("preset", "ultrafast"), ("crf", "1")))
     frame = next(frames(media.clip(clip).read_bytes(), FramePlan(max_side=320)))

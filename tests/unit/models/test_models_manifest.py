@@ -131,21 +131,22 @@ def test_the_fingerprint_tells_what_changes_scores_and_nothing_else(tmp_path: Pa
     assert model_set_fingerprint([one, other]) == model_set_fingerprint([other, one])
     moved = entry(path=tmp_path / "elsewhere.onnx", sha256=SHA, licence="MIT")
     assert model_set_fingerprint([moved]) == model_set_fingerprint([one])
+    all_changes: list[dict[str, Any]] = [
+        {},
+        {"name": "renamed"},
+        {"version": "2"},
+        {"sha256": "1" * 64},
+        {"input": {"size": 32, "colour": "BGR"}},
+        {"input": {"size": 32, "crop": {"margin": 0.4}}},
+        {"output": {"layout": "logit", "temperature": 2}},
+        {"output": {"layout": "logit", "threshold": 0.6}},
+        {"output": {"layout": "sigmoid"}},
+    ]
     fingerprints = {
-        model_set_fingerprint([entry(path=tmp_path / "a.onnx", sha256=changes.pop("sha", SHA), **changes)])
-        for changes in (
-            {},
-            {"name": "renamed"},
-            {"version": "2"},
-            {"sha": "1" * 64},
-            {"input": {"size": 32, "colour": "BGR"}},
-            {"input": {"size": 32, "crop": {"margin": 0.4}}},
-            {"output": {"layout": "logit", "temperature": 2}},
-            {"output": {"layout": "logit", "threshold": 0.6}},
-            {"output": {"layout": "sigmoid"}},
-        )
+        model_set_fingerprint([entry(path=tmp_path / "a.onnx", **({"sha256": SHA} | changes))])
+        for changes in all_changes
     }
-    assert len(fingerprints) == 9
+    assert len(fingerprints) == len(all_changes)
 
 
 def test_the_preprocessing_hash_covers_crop_and_pixels_only(tmp_path: Path) -> None:

@@ -185,7 +185,7 @@ def test_a_server_that_gives_something_else_leaves_nothing_in_the_cache(
 
 
 def test_a_server_that_is_not_there_is_told(tmp_path: Path) -> None:
-    with pytest.raises(SourceUnavailable, match="127.0.0.1"):
+    with pytest.raises(SourceUnavailable, match=r"127\.0\.0\.1"):
         pull(entry_of(kind="https", url="http://127.0.0.1:9/m", sha256=SHA), tmp_path)
 
 

@@ -86,6 +86,13 @@ def test_a_segment_of_video_has_a_length() -> None:
         Segment.model_validate_json(as_json(SEGMENT, start_s=4.0, end_s=4.0))
 
 
+def test_a_segment_of_video_whose_length_is_not_known_is_the_only_one_and_goes_to_its_end() -> None:
+    to_its_end = {"start_s": 0.0, "end_s": 0.0}
+    assert Segment.model_validate_json(as_json(SEGMENT, **to_its_end)).end_s == 0.0
+    with pytest.raises(ValidationError, match="an empty range"):
+        Segment.model_validate_json(as_json(SEGMENT, **to_its_end, index=0, of=2))
+
+
 def test_a_segment_of_a_still_has_none() -> None:
     still = Segment.model_validate_json(as_json(SEGMENT, content_type="image", start_s=0.0, end_s=0.0))
     assert still.content_type is ContentType.IMAGE

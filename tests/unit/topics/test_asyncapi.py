@@ -145,7 +145,8 @@ def test_the_documented_headers_of_a_dead_letter_are_those_that_the_fleet_writes
 
 
 def test_the_documented_reasons_of_dead_letters_are_those_that_there_are() -> None:
-    typed = {error.reason for error in (MessageInvalid, *MessageInvalid.__subclasses__())}
+    errors: list[type[MessageInvalid]] = [MessageInvalid, *MessageInvalid.__subclasses__()]
+    typed = {error.reason for error in errors}
     sources = [path.read_text() for path in Path(agents.__file__).parent.rglob("*.py")]
     raised = {reason for source in sources for reason in re.findall(r'Reject\(\s*"([a-z_]+)"', source)}
     assert DEAD_LETTER_REASONS.keys() == typed | raised | {workers._UNEXPECTED}

@@ -1,0 +1,88 @@
+"""Workers join, share, leave and take over, whatever group protocol the broker has."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from agents.local import ApacheKafka, apache_available
+from schemas.media import MediaUpload
+from schemas.verdict import Outcome
+from tests.support.fleet import Fleet
+from tests.support.media import MediaFolder, image_bytes, photograph
+from topics import catalogue
+
+
+def uploads(fleet: Fleet, media: MediaFolder, start: int, count: int) -> list[MediaUpload]:
+    """Uploads that are not there: the quickest way to a verdict."""
+    return [fleet.upload(media.folder / f"{number}.jpg", f"{number}") for number in range(start, start + count)]
+
+
+def test_a_worker_that_leaves_hands_its_partitions_over(scoring_fleet: Fleet, media: MediaFolder) -> None:
+    fleet = scoring_fleet
+    with fleet.running("uploads") as (first,):
+        with fleet.running("uploads") as (second,):
+            fleet.await_that(
+                lambda: (
+                    [first.process.health.report().partitions, second.process.health.report().partitions]
+                    in ([1, 2], [2, 1])
+                ),
+                "three partitions to be shared",
+            )
+            fleet.publish(catalogue.UPLOADS, uploads(fleet, media, 0, 30))
+            assert len(fleet.await_verdicts(30)) == 30
+            assert min(first.count("fleet_messages_consumed"), second.count("fleet_messages_consumed")) > 0
+        fleet.await_that(lambda: first.process.health.report().partitions == 3, "the first worker to have all")
+        fleet.publish(catalogue.UPLOADS, uploads(fleet, media, 30, 30))
+        verdicts = fleet.await_verdicts(60)
+    assert {verdict.outcome for verdict in verdicts.values()} == {Outcome.UNREACHABLE}
+    # What a drained worker did was committed: nothing was done twice.
+    assert len(fleet.messages(catalogue.VERDICTS.name)) == 60
+
+
+def test_a_drained_worker_leaves_nothing_to_do_again(scoring_fleet: Fleet, media: MediaFolder) -> None:
+    fleet = scoring_fleet
+    still = media.write("still.jpg", image_bytes(photograph(), "JPEG"))
+    fleet.publish(catalogue.UPLOADS, [fleet.upload(still, f"{number}") for number in range(20)])
+    with fleet.running("uploads"):
+        fleet.await_messages(catalogue.SEGMENTS.name, 20)
+    for _ in range(2):  # stopped in the middle of its work, twice
+        with fleet.running("segments") as (segments,):
+            fleet.await_count(segments, "fleet_messages_completed", 4)
+    with fleet.running("segments") as (segments,):
+        assert len(fleet.await_verdicts(20)) == 20
+    assert len(fleet.messages(catalogue.VERDICTS.name)) == 20
+
+
+@pytest.fixture
+def older_kafka() -> Iterator[ApacheKafka]:
+    """A broker without KIP-848."""
+    if (reason := apache_available()) is not None:
+        pytest.skip(reason)
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        broker = ApacheKafka(folder, properties={"group.coordinator.rebalance.protocols": "classic"})
+        broker.start()
+        yield broker
+        broker.stop()
+
+
+@pytest.mark.real_kafka
+def test_an_older_broker_gets_classic_groups(
+    migrated: dict[str, str], older_kafka: ApacheKafka, media: MediaFolder, tiny_manifest: Path
+) -> None:
+    environment = {**migrated, "FLEET_KAFKA__BOOTSTRAP_SERVERS": older_kafka.url}
+    fleet = Fleet(environment, media.folder, FLEET_MODELS__MANIFEST=str(tiny_manifest))
+    with fleet.running("uploads") as (first,), fleet.running("uploads") as (second,):
+        fleet.await_that(
+            lambda: (
+                [first.process.health.report().partitions, second.process.health.report().partitions]
+                in ([1, 2], [2, 1])
+            ),
+            "three partitions to be shared",
+        )
+        fleet.publish(catalogue.UPLOADS, uploads(fleet, media, 0, 10))
+        assert len(fleet.await_verdicts(10)) == 10
+    fleet.close()

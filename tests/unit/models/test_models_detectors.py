@@ -1,0 +1,95 @@
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models.batcher import BatchStats
+from models.detectors import DetectorSet, LoadOptions, chosen_entries
+from models.exceptions import GraphInvalid, HashMismatch, ManifestError, WeightsMissing
+from models.faces import Face
+from models.fingerprint import model_set_fingerprint
+from models.manifest import Manifest, Role
+from models.sources import default_cache
+from tests.support.tiny_models import SIZE, write_manifest
+
+OPTIONS = LoadOptions(cache=default_cache(), threads=1)
+
+
+def grey(level: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    return np.full((1, SIZE, SIZE, 3), level, np.uint8)
+
+
+def test_a_set_finds_faces_cuts_and_scores_them(tmp_path: Path) -> None:
+    seen: list[BatchStats] = []
+    manifest = Manifest.load(write_manifest(tmp_path))
+    with DetectorSet.load(manifest, OPTIONS, on_batch=seen.append) as models:
+        tiny = models.detectors["tiny"]
+        image = np.full((100, 100, 3), 255, np.uint8)
+        crops = tiny.cut(image, [Face((10, 10, 50, 50), 0.9, np.zeros((5, 2), np.float32))])
+        assert crops.shape == (1, tiny.size, tiny.size, 3)
+        assert tiny.logits(crops).result(5)[0] == pytest.approx(10, abs=1e-3)
+        assert models.faces.detect([image]) == [[]]
+        assert [each.entry.name for each in models.of_role("primary")] == ["tiny"]
+        assert models.of_role(Role.SCREEN) == ()
+    assert [each.crops for each in seen] == [1]
+
+
+def test_a_set_says_what_it_is(tmp_path: Path) -> None:
+    manifest = Manifest.load(write_manifest(tmp_path))
+    with DetectorSet.load(manifest, OPTIONS) as models:
+        assert models.fingerprint == model_set_fingerprint(manifest.entries)
+        assert models.versions["tiny"] == f"1+{manifest.entry('tiny').source.sha256}"
+        assert list(models.versions) == ["centerface", "tiny"]
+
+
+def test_weights_that_changed_are_refused_and_nothing_is_left_running(tmp_path: Path) -> None:
+    manifest = Manifest.load(write_manifest(tmp_path))
+    (tmp_path / "tiny.onnx").write_bytes(b"other")
+    before = threading.active_count()
+    with pytest.raises(HashMismatch, match=r"tiny: source\.sha256"):
+        DetectorSet.load(manifest, OPTIONS)
+    assert threading.active_count() == before
+
+
+def test_weights_that_are_gone_are_told(tmp_path: Path) -> None:
+    manifest = Manifest.load(write_manifest(tmp_path))
+    (tmp_path / "tiny.onnx").unlink()
+    with pytest.raises(WeightsMissing, match="tiny: source"):
+        DetectorSet.load(manifest, OPTIONS)
+
+
+def test_a_network_of_another_size_is_refused(tmp_path: Path) -> None:
+    path = write_manifest(tmp_path)
+    path.write_text(path.read_text().replace(f"size: {SIZE}", "size: 64"))
+    with pytest.raises(GraphInvalid, match=r"tiny: input\.size"):
+        DetectorSet.load(Manifest.load(path), OPTIONS)
+
+
+def test_only_what_is_asked_for_is_loaded(manifest: Manifest) -> None:
+    assert [each.name for each in chosen_entries(manifest, [])] == ["centerface"]
+    assert [each.name for each in chosen_entries(manifest)] == ["centerface", "clip_synthetic"]
+    assert [each.name for each in chosen_entries(manifest, ["clip_synthetic", "centerface"])] == [
+        "centerface",
+        "clip_synthetic",
+    ]
+    with pytest.raises(ManifestError, match="no such entry"):
+        chosen_entries(manifest, ["resnet"])
+
+
+def test_a_manifest_without_a_face_detector_is_refused(tmp_path: Path) -> None:
+    path = write_manifest(tmp_path)
+    text = path.read_text()
+    path.write_text("entries:\n" + text[text.index("- name: tiny") :])
+    with pytest.raises(ManifestError, match="one face detector is needed, there is no entry"):
+        chosen_entries(Manifest.load(path))
+
+
+def test_a_tiny_model_takes_the_time_it_is_given(tmp_path: Path) -> None:
+    manifest = Manifest.load(write_manifest(tmp_path, latency_s=0.05))
+    with DetectorSet.load(manifest, OPTIONS) as models:
+        tiny = models.detectors["tiny"]
+        started = time.perf_counter()
+        assert tiny.logits(grey(0)).result(5)[0] == pytest.approx(-10, abs=1e-3)
+        assert 0.02 < time.perf_counter() - started < 1
