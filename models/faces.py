@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from models.answers import CENTERFACE_MAPS
 from models.exceptions import GraphInvalid, InferenceError, NonFiniteScore, ShapeMismatch
-from models.graph import CENTERFACE_MAPS
 from models.manifest import Entry
 from models.providers import AUTO, open_session
 

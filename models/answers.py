@@ -1,0 +1,131 @@
+"""What comes after a network: its answer turned into calibrated logits, unit embeddings or free maps."""
+
+import numpy as np
+from onnx import GraphProto, ModelProto, TensorProto, helper
+
+from models.chain import Chain, append_chain, shape_of
+from models.exceptions import GraphInvalid
+from models.heads import load_head
+from models.manifest import Entry
+
+LOGITS = "fleet/logits"
+EMBEDDINGS = "fleet/embeddings"
+# Probabilities are kept this far from 0 and 1: logits within ±13.8, and no infinity from a saturated sigmoid.
+PROBABILITY_MARGIN = 1e-6
+# Embeddings shorter than this are no picture's; keeps the division finite.
+SMALLEST_NORM = 1e-12
+# CenterFace's maps and their channels: heatmap, log size, offset, landmarks.
+CENTERFACE_MAPS = {"537": 1, "538": 2, "539": 2, "540": 10}
+
+
+def free_maps(entry: Entry, model: ModelProto) -> None:
+    """Let CenterFace's maps have any size."""
+    graph = model.graph
+    stated = {value.name: shape_of(value) for value in graph.output}
+    if {name: shape[1:2] for name, shape in stated.items()} != {n: [c] for n, c in CENTERFACE_MAPS.items()}:
+        problem = f"CenterFace answers channels {CENTERFACE_MAPS}, the graph {stated}"
+        raise GraphInvalid(entry.name, "output.layout", problem)
+    del graph.output[:]
+    graph.output.extend(
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", channels, "h", "w"])
+        for name, channels in CENTERFACE_MAPS.items()
+    )
+
+
+def fold_logits(entry: Entry, model: ModelProto) -> None:
+    """Put the network's answer → calibrated logits float32 [N] after the network."""
+    spec = entry.output
+    answer, classes = _answer(entry, model.graph)
+    chain = Chain("fleet/out")
+    if spec.layout == "embedding":
+        logit = _head_logit(entry, chain, answer, classes)
+    elif spec.layout in {"logits", "softmax"}:
+        logit = _class_logit(entry, chain, answer, classes)
+    else:
+        if classes not in ([], [1]) and all(isinstance(stated, int) for stated in classes):
+            problem = f"{spec.layout} is one score, the graph has {classes}"
+            raise GraphInvalid(entry.name, "output.layout", problem)
+        logit = _logit_of_probability(chain, answer) if spec.layout == "sigmoid" else answer
+        if spec.fake_index == 0:
+            logit = chain.add("Neg", [logit])
+    logit = chain.add("Mul", [logit, chain.constant(np.float32(1 / spec.temperature))])
+    logit = chain.add("Add", [logit, chain.constant(np.float32(spec.bias))])
+    chain.add("Reshape", [logit, chain.constant(np.array([-1], np.int64))])
+    chain.end_as(LOGITS)
+    append_chain(model.graph, chain, helper.make_tensor_value_info(LOGITS, TensorProto.FLOAT, ["N"]))
+
+
+def fold_embedding(entry: Entry, model: ModelProto) -> None:
+    """Put the network's embedding → unit embeddings float32 [N, D] after the network."""
+    answer, width = _answer(entry, model.graph)
+    if len(width) != 1 or not isinstance(width[0], int):
+        raise GraphInvalid(entry.name, "output.layout", f"an embedding is [N, D], the graph has {width}")
+    chain = Chain("fleet/out")
+    _unit(chain, answer, width[0])
+    chain.end_as(EMBEDDINGS)
+    embeddings = helper.make_tensor_value_info(EMBEDDINGS, TensorProto.FLOAT, ["N", width[0]])
+    append_chain(model.graph, chain, embeddings)
+
+
+def _answer(entry: Entry, graph: GraphProto) -> tuple[str, list[int | str]]:
+    """Name of the output that the entry speaks of, and its shape after the batch."""
+    named = [value for value in graph.output if entry.output.name in {None, value.name}]
+    if len(named) != 1:
+        problem = f"say which of {[value.name for value in graph.output]}"
+        raise GraphInvalid(entry.name, "output.name", problem)
+    return named[0].name, shape_of(named[0])[1:]
+
+
+def _unit(chain: Chain, embedding: str, width: int) -> str:
+    """`e / |e|`. The sum is a matrix product, which every opset writes alike."""
+    squares = chain.add("Mul", [embedding, embedding])
+    total = chain.add("MatMul", [squares, chain.constant(np.ones((width, 1), np.float32))])
+    norm = chain.add("Max", [chain.add("Sqrt", [total]), chain.constant(np.float32(SMALLEST_NORM))])
+    return chain.add("Div", [embedding, norm])
+
+
+def _head_logit(entry: Entry, chain: Chain, embedding: str, width: list[int | str]) -> str:
+    """`weight · e / |e| + bias` as [N, 1]."""
+    if entry.head is None:
+        raise GraphInvalid(entry.name, "head", "an embedding needs a head")
+    head = load_head(entry.name, entry.head)
+    if width != [head.weight.size] and all(isinstance(stated, int) for stated in width):
+        problem = f"has {head.weight.size} weights for an embedding of {width}"
+        raise GraphInvalid(entry.name, "head.path", problem)
+    unit = _unit(chain, embedding, head.weight.size)
+    score = chain.add("MatMul", [unit, chain.constant(head.weight[:, None])])
+    return chain.add("Add", [score, chain.constant(np.float32(head.bias))])
+
+
+def _class_logit(entry: Entry, chain: Chain, answer: str, classes: list[int | str]) -> str:
+    """Logit of the fake class against all others, [N, 1], of raw scores or of probabilities [N, K]."""
+    spec = entry.output
+    if len(classes) != 1 or not isinstance(classes[0], int) or classes[0] < 2:
+        raise GraphInvalid(entry.name, "output.layout", f"{spec.layout} is [N, K], K ≥ 2, the graph has {classes}")
+    count = classes[0]
+    if spec.fake_index >= count:
+        raise GraphInvalid(entry.name, "output.fake_index", f"is {spec.fake_index} of {count} classes")
+    fake = chain.add("Gather", [answer, chain.constant(np.array([spec.fake_index], np.int64))], axis=1)
+    if spec.layout == "softmax":
+        return _logit_of_probability(chain, fake)
+    # log(p / (1 - p)) = z_fake - logsumexp(z_others), with the greatest taken out of the sum.
+    columns = [
+        chain.add("Gather", [answer, chain.constant(np.array([index], np.int64))], axis=1)
+        for index in range(count)
+        if index != spec.fake_index
+    ]
+    if len(columns) == 1:
+        return chain.add("Sub", [fake, columns[0]])
+    greatest = chain.add("Max", columns)
+    others = chain.add("Concat", columns, axis=1)
+    powers = chain.add("Exp", [chain.add("Sub", [others, greatest])])
+    total = chain.add("MatMul", [powers, chain.constant(np.ones((count - 1, 1), np.float32))])
+    return chain.add("Sub", [fake, chain.add("Add", [chain.add("Log", [total]), greatest])])
+
+
+def _logit_of_probability(chain: Chain, probability: str) -> str:
+    """`log(p / (1 - p))` of a probability kept off 0 and 1."""
+    above = chain.add("Max", [probability, chain.constant(np.float32(PROBABILITY_MARGIN))])
+    p = chain.add("Min", [above, chain.constant(np.float32(1 - PROBABILITY_MARGIN))])
+    rest = chain.add("Sub", [chain.constant(np.float32(1)), p])
+    return chain.add("Sub", [chain.add("Log", [p]), chain.add("Log", [rest])])

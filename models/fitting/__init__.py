@@ -1,0 +1,1 @@
+"""Fit what the fleet learns itself, on data that stays outside the repository."""

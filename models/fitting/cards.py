@@ -1,0 +1,160 @@
+"""Model cards, written from what a command measured."""
+
+from collections.abc import Iterable, Sequence
+
+from models.fitting.report import FaceReport, FitReport, Rate, Separation
+from models.manifest import Entry
+
+
+def synthetic_card(report: FitReport, entry: Entry) -> str:
+    """The card of the synthetic-face detector, Markdown."""
+    return _document(
+        f"# {entry.name} {entry.version}: is this face fully synthetic?",
+        "A linear head of our own on the frozen image encoder of CLIP ViT-B/16, after Ojha et al. 2023 "
+        "(arXiv 2302.10174). Role `synthetic`: an axis of its own. It is not asked whether a real face was swapped, "
+        "re-enacted or retouched, and a low score does not clear a face of that.",
+        f"Written by `fleet models fit-head` from `{entry.name}.json`; every figure is of files that the head was "
+        "not fitted on.",
+        "## Facts",
+        _table(
+            ("", ""),
+            (
+                ("encoder", f"`{_source(entry)}`, sha256 `{report.weights_sha256[:16]}…`, INT8, {entry.licence}"),
+                ("head", f"`weights/{entry.name}_head.npz`, sha256 `{report.head_sha256[:16]}…`"),
+                ("input", _input(entry)),
+                ("output", "calibrated logit; its sigmoid is the probability, at as many fakes as reals"),
+                ("threshold", f"{report.threshold:.3f}, for {report.target_false_positives:.0%} of real faces"),
+                ("batch", "one crop a run: the encoder quantises its activations over the whole batch"),
+                ("seed, C, views a face", f"{report.seed}, {report.regularisation:g}, {report.views}"),
+            ),
+        ),
+        "## Data",
+        "Not shipped. One face a file, the largest; split by a hash of the file name.",
+        _table(
+            ("folder", "files", "faces found", "fit", "calibrate", "test", "median size, px"),
+            ((g.name, g.files, g.faces, g.fit, g.calibrate, g.test, round(g.median_side_px)) for g in report.groups),
+        ),
+        "## The shortcuts",
+        "Face size alone tells these reals from these fakes, and so do sharpness and JPEG quality: they come from "
+        f"different sources. So every face is cut without margin and brought to {entry.input.size} px, whatever it "
+        "had, and the head is fitted on views turned, moved, reduced, and compressed by JPEG and H.264 at random, "
+        "both classes alike. The columns *size* and *sharpness* say what these alone still tell of the same faces "
+        "(AUC, either way round); a detector is worth what it has beyond them.",
+        "## Does it separate?",
+        "Across generators: fitted on one, tested on all faces of the other, the reals being different files.",
+        _separations(report.across),
+        f"Within one generator: {len(report.folds)} generators, each by folds over files.",
+        _separations(report.folds),
+        "The head that is shipped, fitted on both generators, on unseen files of them:",
+        _separations(report.held_out),
+        f"Calibration error on unseen files: {report.calibration_error_before:.3f} before, "
+        f"{report.calibration_error:.3f} after Platt scaling on the calibration part.",
+        "## Robustness",
+        "All fakes against all reals of the test part, degraded at the model's resolution.",
+        _table(
+            ("degradation", "AUC", "reals above threshold", "fakes above threshold"),
+            (
+                (r.name, f"{r.auc:.3f}", f"{r.false_positives:.1%}", f"{r.true_positives:.1%}")
+                for r in report.robustness
+            ),
+        ),
+        "## At the threshold, as served",
+        _rates(report.groups_served),
+        "Video faces, the largest of each of evenly spread frames. The fakes here are face swaps: the detector "
+        "need not fire.",
+        _rates(report.videos),
+        _astronaut(report),
+        "## Limits",
+        "* Two generators of faces only. On one it has not seen, expect the figures of *Across generators*, or less.\n"
+        "* Fakes here are portraits and reals are mixed photographs: part of what it learnt may be the kind of "
+        "picture.\n"
+        "* The threshold rests on few reals; set it anew on your own traffic before blocking by it.\n"
+        "* INT8 sums differ in the last digits between CPU generations; the score of a face may move a little.",
+    )
+
+
+def face_card(report: FaceReport, entry: Entry) -> str:
+    """The card of the face detector, Markdown."""
+    return _document(
+        f"# {entry.name} {entry.version}: where are faces?",
+        "CenterFace (Xu et al. 2019, arXiv 1911.03599): a small anchor-free detector of faces and five landmarks. "
+        "Decoding and suppression are ours (`models/faces.py`). Written by `fleet models measure-faces` from "
+        f"`{entry.name}.json`.",
+        "## Facts",
+        _table(
+            ("", ""),
+            (
+                ("weights", f"`{_source(entry)}`, sha256 `{entry.source.sha256[:16]}…`, fp32, {entry.licence}"),
+                ("input", "RGB, 0-255, any size; sides filled up to multiples of 32"),
+                (
+                    "output",
+                    "boxes, scores 0-1, landmarks: eyes, nose, mouth corners, each left then right in the picture",
+                ),
+                ("threshold", f"score {report.min_score}, suppression at overlap {report.max_overlap}"),
+            ),
+        ),
+        "## Recall",
+        "Share of pictures with at least one face found; all show a face. Close-ups that fill the picture are what "
+        "it misses.",
+        _table(
+            ("folder", "pictures", "with a face", "recall", "median size, px"),
+            ((r.name, r.files, r.found, f"{r.found / r.files:.1%}", round(r.median_side_px)) for r in report.recall),
+        ),
+        "## Speed",
+        f"A frame of {report.width} x {report.height}, {report.machine}.",
+        _table(
+            ("threads", "frames a run", "ms a frame"),
+            ((s.threads, s.frames, f"{s.ms_a_frame:.1f}") for s in report.speed),
+        ),
+    )
+
+
+def _document(*parts: str) -> str:
+    return "\n\n".join(parts) + "\n"
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
+
+
+def _separations(separations: Iterable[Separation]) -> str:
+    return _table(
+        ("", "reals", "fakes", "AUC", "95 %", "size", "sharpness"),
+        (
+            (
+                s.name,
+                s.reals,
+                s.fakes,
+                f"{s.auc:.3f}",
+                f"{s.low:.3f}-{s.high:.3f}",
+                f"{s.size_auc:.2f}",
+                f"{s.sharpness_auc:.2f}",
+            )
+            for s in separations
+        ),
+    )
+
+
+def _rates(rates: Iterable[Rate]) -> str:
+    return _table(
+        ("", "label", "faces", "above threshold", "median probability"),
+        ((r.name, "fake" if r.fake else "real", r.faces, f"{r.above_threshold:.1%}", f"{r.median:.3f}") for r in rates),
+    )
+
+
+def _astronaut(report: FitReport) -> str:
+    if report.astronaut is None:
+        return "scikit-image's astronaut (a real photograph): not measured."
+    return f"scikit-image's astronaut (a real photograph): probability {report.astronaut:.3f}."
+
+
+def _source(entry: Entry) -> str:
+    source = entry.source
+    return f"{source.requirement}:{source.member}" if source.kind == "wheel" else source.kind
+
+
+def _input(entry: Entry) -> str:
+    spec = entry.input
+    enlarged = f", enlarged to {spec.enlarge_to} in the graph" if spec.enlarge_to else ""
+    return f"face box made square, margin {spec.crop.margin:g}, {spec.size} px {spec.colour}{enlarged}"

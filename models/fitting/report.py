@@ -1,0 +1,114 @@
+"""What a fit found, as written to `models/cards/clip_synthetic.json`. All AUCs are of held-out files."""
+
+from pydantic import BaseModel, ConfigDict
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class GroupCount(_Frozen):
+    """One folder of faces and where its files went."""
+
+    name: str
+    files: int
+    faces: int
+    fit: int
+    calibrate: int
+    test: int
+    median_side_px: float
+
+
+class Separation(_Frozen):
+    """How well scores tell fakes from reals, beside what size alone tells of the same faces."""
+
+    name: str
+    reals: int
+    fakes: int
+    auc: float
+    low: float
+    """Lower end of the 95 % bootstrap interval."""
+    high: float
+    size_auc: float
+    """AUC of the face's size in pixels as found; below 0.5 turned round."""
+    sharpness_auc: float
+    """AUC of the sharpness of the crop that the model saw; below 0.5 turned round."""
+
+
+class Robustness(_Frozen):
+    """All generators against all reals of the test part, after one degradation."""
+
+    name: str
+    auc: float
+    false_positives: float
+    true_positives: float
+
+
+class Rate(_Frozen):
+    """Scores of a group's faces, as served."""
+
+    name: str
+    fake: bool
+    frames: int
+    faces: int
+    above_threshold: float
+    """Share of the faces at or above the threshold."""
+    median: float
+    """Median probability."""
+
+
+class FitReport(_Frozen):
+    """Everything that the card says."""
+
+    entry: str
+    seed: int
+    weights_sha256: str
+    head_sha256: str
+    preprocessing_hash: str
+    regularisation: float
+    views: int
+    """Views of each face that the head was fitted on."""
+    groups: tuple[GroupCount, ...]
+    across: tuple[Separation, ...]
+    folds: tuple[Separation, ...]
+    held_out: tuple[Separation, ...]
+    robustness: tuple[Robustness, ...]
+    calibration_error_before: float
+    calibration_error: float
+    target_false_positives: float
+    threshold: float
+    groups_served: tuple[Rate, ...]
+    videos: tuple[Rate, ...]
+    astronaut: float | None
+    """Probability of scikit-image's astronaut photograph, where that package is installed."""
+
+
+class Recall(_Frozen):
+    """Pictures of a folder, all with a face, and those where one was found."""
+
+    name: str
+    files: int
+    found: int
+    median_side_px: float
+
+
+class Speed(_Frozen):
+    """Time of the face detector, decoding included."""
+
+    threads: int
+    frames: int
+    """Frames given together."""
+    ms_a_frame: float
+
+
+class FaceReport(_Frozen):
+    """Everything that the card of a face detector says."""
+
+    entry: str
+    min_score: float
+    max_overlap: float
+    recall: tuple[Recall, ...]
+    width: int
+    height: int
+    machine: str
+    speed: tuple[Speed, ...]
