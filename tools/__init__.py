@@ -1,0 +1,1 @@
+"""Commands for those who work on the fleet; nothing here runs with it."""
