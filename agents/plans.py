@@ -17,14 +17,15 @@ _SHORT = 1.5
 """A clip of up to so many segment lengths stays whole: cutting it costs more than it saves."""
 
 
-def cuts(duration_s: float, segment_s: float, key_frames_ms: Sequence[int]) -> list[float]:
+def cuts(duration_s: float, segment_s: float, key_frames_ms: Sequence[int], most: int) -> list[float]:
     """Return the moments at which a video of `duration_s` seconds is cut, from 0 to its end.
 
-    Ranges are of about equal length, `segment_s` at most, moved to a key frame where one is near.
+    There are `most` ranges at most, of about equal length: `segment_s` seconds or less, unless that would be more
+    of them, and moved to a key frame where one is near.
     """
     if duration_s <= _SHORT * segment_s:
         return [0.0, duration_s]
-    count = ceil(duration_s / segment_s)
+    count = min(ceil(duration_s / segment_s), most)
     length = duration_s / count
     moments = [0.0]
     for number in range(1, count):
@@ -70,6 +71,8 @@ def plan(
 ) -> tuple[Segment, ...]:
     """Return the segments of an upload: one for a still or a short clip, several for a long video.
 
+    Video whose length is not known (a recording that was never finished) is one segment, to its end.
+
     Args:
         upload: what was asked.
         info: what the bytes are.
@@ -81,7 +84,9 @@ def plan(
         received_at: when the upload was read.
         planned_at: now.
     """
-    moments = cuts(info.duration_s, segment_s, key_frames_ms) if moving else [0.0, 0.0]
+    frames = upload.options.max_frames
+    # No more segments than frames: each looks at one at least, and all together at no more than was asked.
+    moments = cuts(info.duration_s, segment_s, key_frames_ms, most=frames) if moving else [0.0, 0.0]
     mark = fingerprint(upload, moments, model_set, policy)
     ranges = list(pairwise(moments))
     return tuple(
@@ -94,7 +99,7 @@ def plan(
             end_s=end,
             index=index,
             of=len(ranges),
-            max_frames=max(1, upload.options.max_frames // len(ranges)),
+            max_frames=frames * (index + 1) // len(ranges) - frames * index // len(ranges),
             plan_fingerprint=mark,
             model_set=model_set,
             policy=policy,

@@ -8,8 +8,10 @@ names it. Passwords are `SecretStr`: they show as asterisks in logs and `repr`.
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_origin
 
+import orjson
+import yaml
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
@@ -17,7 +19,6 @@ from pydantic_settings import (
     SettingsConfigDict,
     YamlConfigSettingsSource,
 )
-from yaml import YAMLError
 
 ENVIRONMENT_PREFIX = "FLEET_"
 _OWN_VARIABLES = frozenset({"FLEET_CONFIG", "FLEET_DATA"})
@@ -42,7 +43,14 @@ def default_cache() -> Path:
 class Section(BaseModel):
     """A branch of the tree."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+        # A secret in the wrong place must not show in an error, nor in the traceback of one.
+        hide_input_in_errors=True,
+    )
 
 
 class KafkaSettings(Section):
@@ -248,6 +256,7 @@ class Settings(BaseSettings):
         env_nested_delimiter="__",
         extra="forbid",
         frozen=True,
+        hide_input_in_errors=True,
         use_attribute_docstrings=True,
     )
 
@@ -283,7 +292,9 @@ def load_settings(**overrides: object) -> Settings:
     file = _file()
     if "FLEET_CONFIG" in os.environ and not file.is_file():
         raise SettingsInvalid(f"FLEET_CONFIG names {file}, which is not a file")
+    _refuse_unusable_file(file)
     _refuse_unknown_variables(os.environ)
+    _refuse_unreadable_variables(os.environ)
     try:
         return Settings(**overrides)  # type: ignore[arg-type]  # sections are validated
     except ValidationError as error:
@@ -291,12 +302,27 @@ def load_settings(**overrides: object) -> Settings:
         raise SettingsInvalid(
             "\n".join(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in problems)
         ) from error
-    except YAMLError as error:
-        raise SettingsInvalid(f"{file} is not YAML: {error}") from error
 
 
 def _file() -> Path:
     return Path(os.environ.get("FLEET_CONFIG", _DEFAULT_FILE))
+
+
+def _refuse_unusable_file(file: Path) -> None:
+    if not file.is_file():
+        return
+    try:
+        content = yaml.safe_load(file.read_text("utf-8"))
+    except yaml.MarkedYAMLError as error:
+        # Without the error's own text, which cites the line: it may hold a password.
+        line = 0 if error.problem_mark is None else error.problem_mark.line + 1
+        raise SettingsInvalid(f"{file} is not YAML: line {line}: {error.problem}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SettingsInvalid(f"{file} is not YAML in UTF-8: {error}") from error
+    except OSError as error:
+        raise SettingsInvalid(f"{file} cannot be read: {error}") from error
+    if content is not None and not isinstance(content, dict):
+        raise SettingsInvalid(f"{file} holds a {type(content).__name__}, not sections with keys")
 
 
 def _refuse_unknown_variables(environment: Mapping[str, str]) -> None:
@@ -312,3 +338,25 @@ def _refuse_unknown_variables(environment: Mapping[str, str]) -> None:
         raise SettingsInvalid(
             "\n".join(f"{name}: no such setting; sections are {', '.join(sorted(sections))}" for name in unknown)
         )
+
+
+def _refuse_unreadable_variables(environment: Mapping[str, str]) -> None:
+    """Name the variables of sections and lists that are not JSON: pydantic names only their section."""
+    structured = {ENVIRONMENT_PREFIX + name.upper() for name in Settings.model_fields} | {
+        f"{ENVIRONMENT_PREFIX}{name}__{key}".upper()
+        for name, section in Settings.model_fields.items()
+        if isinstance(section.annotation, type) and issubclass(section.annotation, Section)
+        for key, field in section.annotation.model_fields.items()
+        if get_origin(field.annotation) is tuple
+    }
+    unreadable = [name for name in sorted(environment) if name.upper() in structured and not _json(environment[name])]
+    if unreadable:
+        raise SettingsInvalid("\n".join(f'{name}: not JSON; a list is written as ["a", "b"]' for name in unreadable))
+
+
+def _json(text: str) -> bool:
+    try:
+        orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return False
+    return True

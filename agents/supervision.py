@@ -108,14 +108,19 @@ class WorkerProcess:
 
 
 def drain(processes: Iterable[WorkerProcess], timeout_s: float) -> None:
-    """Ask workers to finish what they have in hand and end, all at once; kill those that have not in time."""
+    """Ask workers to finish what they have in hand and end, all at once; kill those that have not in time.
+
+    Broken off by a signal, it kills them at once.
+    """
     left = list(processes)
-    for process in left:
-        process.send(signal.SIGTERM)
-    left = _await_end(left, timeout_s)
-    for process in left:
-        process.send(signal.SIGKILL)
-    _await_end(left, _KILL_GRACE_S)
+    try:
+        for process in left:
+            process.send(signal.SIGTERM)
+        left = _await_end(left, timeout_s)
+    finally:
+        for process in left:
+            process.send(signal.SIGKILL)
+        _await_end(left, _KILL_GRACE_S)
 
 
 def _await_end(processes: Iterable[WorkerProcess], timeout_s: float) -> list[WorkerProcess]:

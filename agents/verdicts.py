@@ -115,7 +115,7 @@ def verdict(
         segments=tuple(_segment(result, deciding) for result in results),
         suspicious_segments=suspicious_segments(
             scored,
-            min(thresholds.values(), default=1.0),
+            min((axis.threshold for axis in decision.axes if axis.axis in DECIDING), default=1.0),
             round(1000 / upload.options.sample_rate_fps),
             policy.risk,
         )
@@ -206,7 +206,7 @@ def alert(verdict: Verdict) -> Alert | None:
         reason=verdict.recommendation.reason,
         window=WindowStatistics(
             frames=len(scores),
-            faces=sum(len(frame.faces) for frame in verdict.frames),
+            faces=sum(1 for frame in verdict.frames for face in frame.faces if face.scores),
             mean_score=sum(scores) / len(scores),
             peak_score=max(scores),
             start_ms=min(times),

@@ -1,0 +1,186 @@
+"""What the demo shows: live on a terminal, line by line elsewhere."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from time import monotonic
+
+from rich.console import Console, Group, RenderableType
+from rich.filesize import decimal
+from rich.live import Live
+from rich.padding import Padding
+from rich.rule import Rule
+from rich.status import Status
+from rich.table import Table
+from rich.text import Text
+
+from agents.demo.media import DemoMedia
+from agents.demo.rows import Row
+from agents.following import Upload
+from agents.report.cards import LABEL_STYLES, verdict_card
+from agents.report.progress import ProgressLines, UploadProgress
+from models.sources import Progress
+from schemas.verdict import Label, Verdict
+
+_STATE_STYLES = {"running": "green", "starting": "dim", "joining": "dim", "draining": "yellow", "ended": "red"}
+_ALTERED_FACE_ROLES = frozenset({"screen", "primary"})
+
+
+class Step:
+    """One step of the demo. `came` is what it says of itself in the end."""
+
+    def __init__(self, doing: str, status: Status | None) -> None:
+        self.came = doing
+        self._status = status
+
+    def progress(self, progress: Progress) -> None:
+        """Show how far a download is."""
+        if self._status is not None:
+            of = "" if progress.total is None else f" of {decimal(progress.total)}"
+            self._status.update(f"{progress.step} {progress.entry}: {decimal(progress.done)}{of}")
+
+
+class DemoView:
+    """Everything that the demo prints.
+
+    Args:
+        console: where to. Without a terminal nothing moves, and every step is a line.
+        started: when the demo began, on `clock`.
+        clock: seconds.
+    """
+
+    def __init__(self, console: Console, started: float, clock: Callable[[], float] = monotonic) -> None:
+        self._console = console
+        self._clock = clock
+        self._started = started
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since the demo began."""
+        return self._clock() - self._started
+
+    @contextmanager
+    def step(self, doing: str) -> Iterator["Step"]:
+        """Show that something is under way, and when it ended well, what came of it."""
+        status = Status(doing, console=self._console) if self._console.is_terminal else None
+        step = Step(doing, status)
+        with status or nullcontext():
+            yield step
+        line = Text().append("✓ ", "green").append(f"{self.elapsed_s:5.1f} s  ", "dim").append(step.came)
+        self._console.print(line, soft_wrap=True)
+
+    @contextmanager
+    def following(self, uploads: Sequence[Upload]) -> Iterator[Callable[[Mapping[str, str]], None]]:
+        """Show uploads coming forward; the function that is yielded takes the agents' states."""
+        if not self._console.is_terminal:
+            lines = ProgressLines(self._console, lambda: self.elapsed_s)
+            told: dict[str, str] = {}
+
+            def tell(states: Mapping[str, str]) -> None:
+                for agent, state in states.items():
+                    if told.get(agent) != state:
+                        self._console.print(f"{self.elapsed_s:7.1f} s  agent {agent}: {state}", markup=False)
+                told.update(states)
+                lines.tell(uploads)
+
+            yield tell
+            return
+        progress = UploadProgress(uploads, self._clock)
+        with Live(progress, console=self._console, refresh_per_second=10) as live:
+
+            def show(states: Mapping[str, str]) -> None:
+                live.update(Padding(Group(progress, _agents(states)), (0, 0, 0, 2)))
+
+            yield show
+            live.update(Padding(progress, (0, 0, 0, 2)))
+
+    def verdicts(self, media: Sequence[DemoMedia], verdicts: Sequence[Verdict]) -> None:
+        """Show each verdict as a card."""
+        self._heading("Verdicts, as published on deepfake.verdicts")
+        for each, verdict in zip(media, verdicts, strict=True):
+            self._console.print(verdict_card(verdict, f"{each.path.name}: {_truth(each)}"))
+
+    def rows(self, rows: Sequence[Row]) -> None:
+        """Show what was read back from Postgres."""
+        self._heading("Rows, as read back from deepfake_detection.analysis_results")
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for heading in ("verdict_id", "content_id", "label"):
+            table.add_column(heading, no_wrap=True)
+        table.add_column("score", justify="right", no_wrap=True)
+        table.add_column("advice", no_wrap=True)
+        table.add_column("frame rows", justify="right", no_wrap=True)
+        for row in rows:
+            table.add_row(
+                f"{str(row.verdict_id)[:8]}…",
+                row.content_id,
+                Text(row.label, LABEL_STYLES[Label(row.label)]),
+                "-" if row.manipulation_score is None else f"{row.manipulation_score:.2f}",
+                row.recommendation,
+                str(row.frame_rows),
+            )
+        self._console.print(table)
+
+    def limits(self, media: Sequence[DemoMedia], verdicts: Sequence[Verdict]) -> None:
+        """Say what these verdicts can tell, and what they cannot."""
+        self._heading("What this tells, and what it does not")
+        sentences = Table.grid(padding=(0, 1))
+        for sentence in limits(media, verdicts):
+            sentences.add_row("•", Text(sentence))
+        self._console.print(sentences)
+
+    def logs_kept(self, folder: str) -> None:
+        """Say where logs lie."""
+        self._console.print(f"logs of servers and agents: {folder}", style="yellow", markup=False, soft_wrap=True)
+
+    def done(self, count: int) -> None:
+        """Say that all went well, and how long it took."""
+        self._console.print()
+        said = f"{count} uploads in, {count} verdicts out, {count} rows in Postgres, in {self.elapsed_s:.1f} s"
+        self._console.print(Text().append("✓ ", "bold green").append(said, "bold"))
+
+    def _heading(self, text: str) -> None:
+        self._console.print()
+        self._console.print(Rule(Text(text, "bold"), align="left", style="bright_black"))
+
+
+def limits(media: Sequence[DemoMedia], verdicts: Sequence[Verdict]) -> list[str]:
+    """Return what the verdicts on the demo's media are worth, in sentences."""
+    detectors = {model.name: model.role for verdict in verdicts for model in verdict.models if model.role != "faces"}
+    sentences = []
+    if not _ALTERED_FACE_ROLES & set(detectors.values()):
+        sentences.append(
+            f"The model set has {_listed(detectors)}, which asks whether a whole face was generated. Nothing in it "
+            "asks whether a real face was altered, as the re-blended one was: the untouched media cannot be cleared, "
+            "nor the re-blended ones be found out. A detector of altered faces comes with a later release."
+        )
+    else:
+        sentences.append(f"The model set has {_listed(detectors)}.")
+    manipulated = [each for each, verdict in zip(media, verdicts, strict=True) if verdict.label is Label.MANIPULATED]
+    false_alarms = [each.path.name for each in manipulated if not each.altered]
+    found = sum(each.altered for each in manipulated)
+    if false_alarms:
+        sentences.append(f"Untouched, but called manipulated (a false alarm): {', '.join(false_alarms)}.")
+    if found:
+        sentences.append(f"Of {sum(each.altered for each in media)} re-blended files {found} were called manipulated.")
+    sentences.append("Four files show that the way works. They say nothing of how often a verdict is right.")
+    return sentences
+
+
+def _listed(detectors: Mapping[str, str]) -> str:
+    if not detectors:
+        return "no detector at all"
+    named = ", ".join(f"{name} ({role})" for name, role in sorted(detectors.items()))
+    return f"the detector{'s' if len(detectors) > 1 else ''} {named}"
+
+
+def _agents(states: Mapping[str, str]) -> RenderableType:
+    text = Text("\nagents  ", "dim")
+    for agent, state in states.items():
+        text.append("● ", _STATE_STYLES.get(state, "yellow"))
+        text.append(f"{agent} {state}   ")
+    return text
+
+
+def _truth(media: DemoMedia) -> str:
+    if not media.altered:
+        return "untouched"
+    return "face re-blended frame by frame" if media.path.suffix == ".mp4" else "face re-blended"

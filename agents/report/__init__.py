@@ -1,0 +1,1 @@
+"""Verdicts for people: cards and tables for a terminal, pictures for a file."""
