@@ -12,7 +12,7 @@ from agents.media.exceptions import MediaError
 from agents.media.fetch import Fetcher
 from agents.media.policy import FetchPolicy
 from agents.media.source import FileSource, sha256
-from tests.unit.media.web import Request, Web, closed_port
+from tests.unit.media.web import Page, Request, Web, closed_port
 
 BODY = bytes(index * 7 % 251 for index in range(100_000))
 POLICY = FetchPolicy(
@@ -43,6 +43,16 @@ def naps() -> list[float]:
 def fetcher(naps: list[float]) -> Iterator[Fetcher]:
     with Fetcher(POLICY, sleep=naps.append) as fetcher:
         yield fetcher
+
+
+def in_turn(*pages: Page) -> Page:
+    """A page that answers as each of these, one after the other."""
+    left = iter(pages)
+
+    def page(request: Request) -> None:
+        next(left)(request)
+
+    return page
 
 
 def failure(fetcher: Fetcher, url: str) -> MediaError:
@@ -183,8 +193,7 @@ def test_an_error_of_the_server_is_unreachable(
 
 def test_a_transient_error_is_tried_again(web: Web, fetcher: Fetcher) -> None:
     web.serve("/good", BODY)
-    answers = iter([lambda request: request.answer(503), web.pages["/good"]])
-    web.pages["/v"] = lambda request: next(answers)(request)
+    web.pages["/v"] = in_turn(lambda request: request.answer(503), web.pages["/good"])
     assert fetcher.open(web.url("/v")).read_at(0, 5) == BODY[:5]
 
 
@@ -354,8 +363,7 @@ def test_a_body_that_breaks_off_is_fetched_again(web: Web, fetcher: Fetcher) -> 
             request.close_connection = True
             request.connection.shutdown(socket.SHUT_RDWR)
 
-        answers = iter([breaks_off, good])
-        web.pages["/v"] = lambda request: next(answers)(request)
+        web.pages["/v"] = in_turn(breaks_off, good)
         assert source.read_at(50_000, 5) == BODY[50_000:50_005]
 
 

@@ -171,7 +171,8 @@ def test_a_long_thin_picture_keeps_a_pixel_of_width() -> None:
 def test_a_moving_picture_is_a_short_video(kind: str) -> None:
     data = moving_image_bytes(kind, [100, 200, 100, 400, 200])
     found = probe(data)
-    assert (found.kind, found.frame_count, found.duration_s) == ("video", 5, pytest.approx(1.0))
+    assert (found.kind, found.frame_count) == ("video", 5)
+    assert found.duration_s == pytest.approx(1.0)
     assert found.fps == pytest.approx(5.0)
     seen = pictures(data)
     assert [pts_ms for pts_ms, _, _ in seen] == [0, 100, 300, 400, 800]

@@ -299,7 +299,8 @@ def test_many_threads_use_one_pool(media: MediaFolder, opened: Opener) -> None:
 
         def use() -> None:
             for _ in range(3):
-                results.append([marked_number(pixels) for *_, pixels in taken(pool.frames(source, SMALL))])
+                marks = [marked_number(pixels) for *_, pixels in taken(pool.frames(source, SMALL))]
+                results.append(marks)
 
         threads = [threading.Thread(target=use) for _ in range(6)]
         for thread in threads:
@@ -449,7 +450,7 @@ def test_a_decoder_inherits_no_secrets_and_writes_nothing(
         assert b"FLEET" not in (folder / "environ").read_bytes()
         limits = (folder / "limits").read_text()
         assert "NoNewPrivs:\t1" in (folder / "status").read_text()
-        open_files = sorted(os.readlink(fd) for fd in (folder / "fd").iterdir())
+        open_files = sorted(str(fd.readlink()) for fd in (folder / "fd").iterdir())
     assert limits.split("Max file size")[1].split()[0] == "0"
     assert limits.split("Max core file size")[1].split()[0] == "0"
     assert [name.partition(":")[0] for name in open_files] == ["/dev/null"] * 3 + ["/memfd", "socket"]

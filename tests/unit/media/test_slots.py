@@ -1,10 +1,10 @@
 """Slots belong to exactly one of the plans that adjoin, and a plan takes no more of them than it may."""
 
+import itertools
 import math
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from agents.media.frames import FramePlan
 from agents.media.slots import Slots
@@ -22,9 +22,7 @@ def test_each_slot_has_one_owner_wherever_a_video_is_cut(rate: float, cuts: list
     bounds = [0.0, *sorted(cuts)]
     until = math.ceil(bounds[-1] * rate) + 2
     whole = owned(FramePlan(end_s=bounds[-1]), rate, until)
-    pieces = [
-        owned(FramePlan(start_s=start, end_s=end), rate, until) for start, end in zip(bounds, bounds[1:], strict=False)
-    ]
+    pieces = [owned(FramePlan(start_s=start, end_s=end), rate, until) for start, end in itertools.pairwise(bounds)]
     assert sum(map(len, pieces)) == len(whole)
     assert set().union(*pieces) == whole
 
@@ -40,7 +38,7 @@ def test_a_limited_plan_takes_as_many_slots_as_it_may(rate: float, end: float, m
 
 def test_a_limited_plan_spreads_its_slots() -> None:
     slots = sorted(owned(FramePlan(end_s=10.0, max_frames=4), 10.0, 200))
-    gaps = [after - before for before, after in zip(slots, slots[1:], strict=False)]
+    gaps = [after - before for before, after in itertools.pairwise(slots)]
     assert max(gaps) - min(gaps) <= 1
 
 

@@ -1,6 +1,7 @@
 """Videos are told apart, cut, turned and sampled as they should be. In this process: the sandbox has its own tests."""
 
 import io
+import itertools
 from collections.abc import Iterator
 from fractions import Fraction
 
@@ -64,11 +65,8 @@ def container(data: bytes) -> VideoFormat:
     return sniffed.format  # type: ignore[return-value]
 
 
-def pieces(ends_s: list[float], **plan: float) -> list[FramePlan]:
-    return [
-        FramePlan(start_s=start, end_s=end, max_side=320, **plan)  # type: ignore[arg-type]
-        for start, end in zip(ends_s, ends_s[1:], strict=False)
-    ]
+def pieces(bounds_s: list[float], rate_fps: float | None = None) -> list[FramePlan]:
+    return [FramePlan(start, end, rate_fps, max_side=320) for start, end in itertools.pairwise(bounds_s)]
 
 
 @pytest.mark.parametrize(("suffix", "clip"), CONTAINERS, ids=[suffix for suffix, _ in CONTAINERS])
@@ -167,7 +165,9 @@ def test_a_probe_tells_what_the_video_is(media: MediaFolder) -> None:
     found = probe(media.clip(Clip(frames=75, gop=24, sound=True)).read_bytes())
     assert (found.kind, found.container, found.codec) == ("video", "mp4", "h264")
     assert (found.width, found.height, found.rotation) == (320, 240, 0)
-    assert (found.duration_s, found.fps, found.frame_count) == (pytest.approx(2.5), pytest.approx(30), 75)
+    assert found.duration_s == pytest.approx(2.5)
+    assert found.fps == pytest.approx(30)
+    assert found.frame_count == 75
     assert found.key_frames_ms == (0, 800, 1600, 2400)
 
 

@@ -78,7 +78,7 @@ class Web:
 
         def page(request: Request) -> None:
             if not body:
-                request.answer(416, Content_Range="bytes */0", **headers)
+                request.answer(416, b"", Content_Range="bytes */0", **headers)
                 return
             first, last = request.asked_range(len(body))
             content_range = f"bytes {first}-{last}/{len(body)}"
