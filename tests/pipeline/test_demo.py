@@ -41,7 +41,7 @@ def holders(folder: Path) -> list[str]:
             continue
         try:
             said = (process / "cmdline").read_bytes() + (process / "environ").read_bytes()
-            place = os.readlink(process / "cwd")
+            place = str((process / "cwd").readlink())
         except OSError:
             continue
         if str(folder).encode() in said or place.startswith(str(folder)):

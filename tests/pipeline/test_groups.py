@@ -9,6 +9,7 @@ import pytest
 from agents.local import ApacheKafka, apache_available
 from schemas.media import MediaUpload
 from schemas.verdict import Outcome
+from tests.pipeline.conftest import NewFleet
 from tests.support.fleet import Fleet
 from tests.support.media import MediaFolder, image_bytes, photograph
 from topics import catalogue
@@ -86,3 +87,28 @@ def test_an_older_broker_gets_classic_groups(
         fleet.publish(catalogue.UPLOADS, uploads(fleet, media, 0, 10))
         assert len(fleet.await_verdicts(10)) == 10
     fleet.close()
+
+
+@pytest.mark.real_kafka
+def test_a_static_member_gets_its_partitions_back_and_the_others_keep_theirs(
+    new_fleet: NewFleet, media: MediaFolder
+) -> None:
+    fleet = new_fleet(FLEET_RUNTIME__INSTANCE="worker-0")
+    runtime = fleet.settings.runtime.model_copy(update={"instance": "worker-1"})
+    other = fleet.settings.model_copy(update={"runtime": runtime})
+    with fleet.running("uploads", settings=other) as (second,):
+        with fleet.running("uploads") as (first,):
+            fleet.await_that(
+                lambda: (
+                    [first.process.health.report().partitions, second.process.health.report().partitions]
+                    in ([1, 2], [2, 1])
+                ),
+                "three partitions to be shared",
+            )
+            mine = first.process.health.report().partitions
+        before = second.count("fleet_rebalances")
+        with fleet.running("uploads") as (again,):
+            fleet.await_that(lambda: again.process.health.report().partitions == mine, "the same partitions")
+            fleet.publish(catalogue.UPLOADS, uploads(fleet, media, 0, 10))
+            assert len(fleet.await_verdicts(10)) == 10
+        assert second.count("fleet_rebalances") == before

@@ -248,14 +248,17 @@ class Fleet:
             future.result()
 
     @contextmanager
-    def running(self, *agents: str | Agent, metrics: Metrics | None = None) -> Iterator[list[Running]]:
+    def running(
+        self, *agents: str | Agent, metrics: Metrics | None = None, settings: Settings | None = None
+    ) -> Iterator[list[Running]]:
         """Run agents in threads, and drain them at the end. An agent that failed fails the test."""
         with ExitStack() as stack:
             started = []
             for agent in agents:
                 own = metrics or Metrics()
-                built = AGENTS[agent](self.settings, own) if isinstance(agent, str) else agent
-                started.append(start(built, self.settings, own))
+                chosen = settings or self.settings
+                built = AGENTS[agent](chosen, own) if isinstance(agent, str) else agent
+                started.append(start(built, chosen, own))
                 stack.callback(started[-1].stop)
             yield started
         for each in started:

@@ -31,7 +31,7 @@ POLICY = FetchPolicy(
 
 def changed(**fields: object) -> FetchPolicy:
     values = {name: getattr(POLICY, name) for name in FetchPolicy.__slots__}
-    return FetchPolicy(**(values | fields))  # type: ignore[arg-type]
+    return FetchPolicy(**(values | fields))
 
 
 @pytest.fixture
