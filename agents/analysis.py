@@ -90,7 +90,7 @@ def frame_plan(segment: Segment, max_side: int) -> FramePlan:
         return FramePlan(max_frames=1, max_side=max_side)
     return FramePlan(
         start_s=segment.start_s,
-        end_s=segment.end_s,
+        end_s=segment.end_s or None,
         rate_fps=segment.upload.options.sample_rate_fps,
         max_frames=segment.max_frames,
         max_side=max_side,

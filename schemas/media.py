@@ -12,9 +12,7 @@ from schemas.identity import derive, media_id
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 """A SHA-256 digest in lower-case hexadecimal."""
 
-Uri = Annotated[
-    str, StringConstraints(min_length=3, max_length=4096, pattern=r"^[a-z][a-z0-9+.-]*:[^\x00-\x1f\x7f]*$")
-]
+Uri = Annotated[str, StringConstraints(min_length=3, max_length=4096, pattern=r"^[a-z][a-z0-9+.-]*:[^\x00-\x1f\x7f]*$")]
 """An absolute URI; the fetcher decides which schemes and places it opens."""
 
 
@@ -152,7 +150,7 @@ class Segment(Event):
     start_s: Annotated[float, Field(ge=0)]
     """The first moment of the range, seconds."""
     end_s: Annotated[float, Field(ge=0)]
-    """The end of the range, seconds, exclusive; 0 for a still."""
+    """The end of the range, seconds, exclusive; 0 for a still, and for video whose length is not known: to its end."""
     index: Annotated[int, Field(ge=0)]
     """Which of the plan's segments, from 0."""
     of: Annotated[int, Field(ge=1)]
@@ -177,7 +175,8 @@ class Segment(Event):
         if self.index >= self.of:
             msg = f"index {self.index} of {self.of} segments"
             raise ValueError(msg)
-        if self.content_type is ContentType.VIDEO and self.end_s <= self.start_s:
+        to_its_end = self.of == 1 and self.start_s == self.end_s == 0
+        if self.content_type is ContentType.VIDEO and self.end_s <= self.start_s and not to_its_end:
             msg = f"an empty range: {self.start_s} to {self.end_s}"
             raise ValueError(msg)
         return self

@@ -36,7 +36,7 @@ class Agent(ABC):
     """A consumer of the data plane.
 
     The runtime calls `open` once, then `handle` from `concurrency` threads, then `close` once, when no
-    handler runs any more. Handling a message again must have the same effect as handling it once.
+    handler runs any more or none is waited for any longer. Handling a message again must have the same effect as handling it once.
     """
 
     name: ClassVar[str]

@@ -1,7 +1,7 @@
 """The consumer's thread: read, pause and resume, store what is done, follow the group."""
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from threading import Event as Flag
 from time import monotonic, time
 
@@ -46,6 +46,7 @@ class ConsumerLoop:
         eager: bool,
         drain_timeout_s: float,
         backoff: Backoff,
+        draining: Callable[[], None],
     ) -> None:
         self._agent = agent
         self._consumer = consumer
@@ -56,6 +57,7 @@ class ConsumerLoop:
         self._drain_timeout_s = drain_timeout_s
         self._eager = eager
         self._backoff = backoff
+        self._draining = draining
         self._topics = {topic_prefix + topic.name: topic for lane in agent.lanes for topic in lane.topics}
         self._assigned: set[Partition] = set()
         self._cluster_id = ""
@@ -88,6 +90,7 @@ class ConsumerLoop:
             while not self._stopping.is_set():
                 self._turn()
             self._health.enter("draining")
+            self._draining()
             self._drain(self._assigned)
             self._store()
         finally:

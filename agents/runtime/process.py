@@ -27,7 +27,7 @@ from agents.settings import Settings
 _log = logging.getLogger(__name__)
 
 _CLOSE_TIMEOUT_S = 5.0
-"""How long the producer may take for what is out when the agent ends, seconds."""
+"""How long handlers may take after the drain, and then the producer for what is out, seconds."""
 
 
 class AgentProcess:
@@ -122,6 +122,7 @@ class AgentProcess:
             eager=kafka.broker == "embedded",
             drain_timeout_s=runtime.drain_timeout_s,
             backoff=backoff,
+            draining=workers.stop_waiting,
         )
         if self._stopped:
             loop.stop()
@@ -129,5 +130,5 @@ class AgentProcess:
         try:
             loop.run()
         finally:
-            workers.close()
+            workers.close(Deadline.after(_CLOSE_TIMEOUT_S))
             outbox.close(Deadline.after(_CLOSE_TIMEOUT_S))

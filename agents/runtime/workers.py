@@ -9,6 +9,7 @@ from time import perf_counter
 from agents.runtime.agent import Agent
 from agents.runtime.backoff import Backoff
 from agents.runtime.dead_letter import dead_letter
+from agents.runtime.deadline import Deadline
 from agents.runtime.exceptions import AgentStopped, Reject, TooManyRejects, Unavailable
 from agents.runtime.health import Health
 from agents.runtime.in_flight import InFlight
@@ -79,7 +80,8 @@ class Workers:
         self._rejects = _RejectRun(max_consecutive_rejects)
         self._backoff = backoff
         self._failed = failed
-        self._stopping = Flag()
+        self._hurried = Flag()
+        self._closing = Flag()
         self._delivered: SimpleQueue[tuple[Incoming, Handled] | None] = SimpleQueue()
         self._handlers = [
             Thread(target=self._guard, args=(self._work,), name=f"handler-{number}", daemon=True)
@@ -94,16 +96,20 @@ class Workers:
 
     def stop_waiting(self) -> None:
         """Let handlers that wait for something which is away give up: their messages stay undone."""
-        self._stopping.set()
+        self._hurried.set()
 
-    def close(self) -> None:
-        """End the threads, when nothing is in hand or nobody waits for it any more."""
-        self._stopping.set()
+    def close(self, deadline: Deadline) -> None:
+        """End the threads. A handler that is still at it by the deadline is left alone: its message is undone."""
+        self._hurried.set()
+        self._closing.set()
         self._in_flight.close()
         for thread in self._handlers:
-            thread.join()
+            thread.join(deadline.remaining_s)
         self._delivered.put(None)
-        self._finisher.join()
+        self._finisher.join(deadline.remaining_s)
+        left = [thread.name for thread in (*self._handlers, self._finisher) if thread.is_alive()]
+        if left:
+            _log.warning("%s did not end in time; what is in hand there will be read again", ", ".join(left))
 
     def _guard(self, run: Callable[[], None]) -> None:
         try:
@@ -149,14 +155,14 @@ class Workers:
                     self._bury(batch[0], Reject(_UNEXPECTED, repr(error)), attempts)
                     return
                 self._metrics.retries.labels("handler_error").inc()
-                self._stopping.wait(pause)
+                self._hurried.wait(pause)
             else:
                 self._answered(away)
                 self._rejects.handled()
                 for message, handled in zip(batch, results, strict=True):
                     self._publish(message, handled)
                 return
-            if self._stopping.is_set():
+            if self._hurried.is_set():
                 self._abandon(batch)
                 return
 
@@ -164,7 +170,7 @@ class Workers:
         """Find the bad messages of a batch by halving it; the good ones keep their order."""
         middle = len(batch) // 2
         for half in (batch[:middle], batch[middle:]):
-            if self._stopping.is_set():
+            if self._closing.is_set():
                 self._abandon(half)
             else:
                 self._handle(half)
@@ -196,7 +202,7 @@ class Workers:
         self._outbox.send([buried], safe.set)
         # Until it is safe nothing behind it is handled: an agent that keeps its own offsets would step over it.
         while not safe.wait(_DEAD_LETTER_WAIT_S):
-            if self._stopping.is_set():
+            if self._closing.is_set():
                 self._in_flight.abandon(message)
                 return
         self._metrics.dead_letters.labels(message.topic.name, reject.reason).inc()
@@ -223,7 +229,7 @@ class Workers:
             else:
                 self._answered(away)
                 return True
-            if self._stopping.is_set():
+            if self._hurried.is_set():
                 return False
         raise AssertionError("pauses are without end")
 
@@ -231,7 +237,7 @@ class Workers:
         _log.warning("%s; trying again in %.1f s", error, pause)
         self._health.away(error.dependency, error.detail)
         self._metrics.retries.labels(error.dependency).inc()
-        self._stopping.wait(pause)
+        self._hurried.wait(pause)
 
     def _answered(self, dependencies: set[str]) -> None:
         for dependency in dependencies:

@@ -79,6 +79,20 @@ class Command:
             level = tuple(child for parent in level for child in children_of(parent))
             self.family.update(level)
 
+    def descendant(self, words: str) -> int:
+        """Return the descendant with these words in its command line.
+
+        Raises:
+            LookupError: there is none.
+        """
+        self.note_family()
+        for pid in self.family:
+            with suppress(OSError):
+                line = Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
+                if words in line:
+                    return pid
+        raise LookupError(f"no process with {words!r} in its command line")
+
 
 @contextmanager
 def started_fleet(log: Path, *arguments: str, variables: Mapping[str, str] | None = None) -> Iterator[Command]:

@@ -145,6 +145,7 @@ def test_exif_orientation_is_applied(orientation: int) -> None:
     assert small.shape == (48, 32, 3)
 
 
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF")
 def test_broken_exif_does_not_hide_the_picture() -> None:
     data = image_bytes(plain(), "JPEG", exif=b"Exif\0\0II*\0\xff\xff\xff\xff" + b"\xff" * 40)
     assert picture(data).shape == (40, 60, 3)
@@ -206,6 +207,7 @@ def test_a_gif_of_one_frame_is_a_still() -> None:
     assert probe(image_bytes(plain(), "GIF")).kind == "image"
 
 
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 @pytest.mark.parametrize("side", [20_000, 11_000], ids=["for any file", "for so small a file"])
 def test_a_picture_of_too_many_pixels_is_too_large_before_it_is_decoded(side: int) -> None:
     bomb = raw_png(side, side, 8, 0, bytes(100_000_000))

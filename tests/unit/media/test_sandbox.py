@@ -285,6 +285,25 @@ def test_a_stream_closed_early_frees_its_decoder_for_the_next(
     assert pool.pids == pids
 
 
+def test_frames_that_a_closed_stream_left_are_free_again(media: MediaFolder, opened: Opener) -> None:
+    with DecoderPool(quick(ring_slots=2)) as pool:
+        source = opened(media.clip(CLIP))
+        closed = [pool.frames(source, SMALL) for _ in range(4)]
+        for stream in closed:
+            next(stream).release()
+            stream.close()
+        assert len(taken(pool.frames(source, SMALL))) == 75
+
+
+def test_a_stream_that_is_forgotten_frees_its_decoder(media: MediaFolder, opened: Opener) -> None:
+    with DecoderPool(quick(ring_slots=2)) as pool:
+        source = opened(media.clip(CLIP))
+        next(pool.frames(source, SMALL)).release()
+        pids = pool.pids
+        assert len(taken(pool.frames(source, SMALL))) == 75
+        assert pool.pids == pids
+
+
 def test_a_source_may_be_closed_with_its_stream(media: MediaFolder, pool: DecoderPool, fetcher: Fetcher) -> None:
     with fetcher.open(media.clip(CLIP).as_uri()) as source, pool.frames(source, SMALL) as frames:
         next(frames).release()

@@ -37,8 +37,8 @@ def test_pictures_are_told_by_their_content(form: str, name: str) -> None:
 
 @pytest.mark.parametrize(("suffix", "codec", "name"), VIDEOS)
 def test_containers_are_told_by_their_content(media: MediaFolder, suffix: str, codec: str, name: str) -> None:
-    options = (("preset", "ultrafast"),) if codec == "libx264" else ()
-    clip = Clip(width=352, height=288, frames=20, codec=codec, options=options)
+    options = {"libx264": (("preset", "ultrafast"),), "libvpx": (("deadline", "realtime"), ("cpu-used", "8"))}
+    clip = Clip(width=352, height=288, frames=20, codec=codec, options=options.get(codec, ()))
     made = media.clip(clip, suffix)
     assert sniff_bytes(made.read_bytes()[:4096]) == Sniffed("video", name)  # type: ignore[arg-type]
 

@@ -17,7 +17,7 @@ from tests.support.media import Clip, MediaFolder, Pixels, clip_frame, marked_nu
 
 BUDGET = DecodeBudget()
 X265 = (("preset", "ultrafast"), ("x265-params", "log-level=none"))
-VP8 = (("deadline", "realtime"), ("auto-alt-ref", "0"))
+VP8 = (("deadline", "realtime"), ("cpu-used", "8"))
 # One clip for each container, with the codec that is at home in it.
 CONTAINERS = [
     ("mp4", Clip(frames=75, gop=24)),
@@ -328,6 +328,14 @@ def test_a_codec_that_is_not_on_the_list_is_unsupported(media: MediaFolder) -> N
     with pytest.raises(MediaError, match="ffv1") as caught:
         probe(media.clip(clip, "mkv").read_bytes())
     assert caught.value.kind == "unsupported"
+
+
+def test_a_codec_that_nobody_knows_is_unsupported(media: MediaFolder) -> None:
+    data = media.clip(Clip(frames=5)).read_bytes().replace(b"avc1", b"zzzz")
+    for attempt in (lambda: probe(data), lambda: list(frames(data, FramePlan()))):
+        with pytest.raises(MediaError) as caught:
+            attempt()
+        assert caught.value.kind == "unsupported"
 
 
 @pytest.mark.parametrize("name", ["mp4", "matroska", "avi", "flv", "mpegts", "mpegps", "ogg"])

@@ -14,7 +14,7 @@ from models.fitting.bench import Bench
 from models.fitting.cards import face_card, synthetic_card
 from models.fitting.embeddings import Encoder
 from models.fitting.faces import LabelledFace, read_group, read_video, split
-from models.fitting.probe import Part, calibrated, fit_logistic, scores_of, sigmoid
+from models.fitting.probe import Part, calibrated, fit_logistic, scores_of, sigmoid, weights_by_sharpness
 from models.fitting.report import FaceReport, FitReport
 from models.fitting.views import DEGRADATIONS, Degradation, degrade, disturbed_view, view
 from models.graph import prepare
@@ -22,7 +22,7 @@ from models.heads import Head, load_head
 from models.manifest import MANIFEST, InputSpec, Manifest
 from models.session import Session
 from models.sources import default_cache, resolve
-from models.statistics import auc, balanced, calibration_error, interval, share_above, threshold_at
+from models.statistics import auc, balanced, calibration_error, interval, matched, share_above, threshold_at
 from tests.support.tiny_models import entry, write_brightness
 
 CARDS = MANIFEST.parent / "cards"
@@ -110,7 +110,7 @@ def separable(count: int, apart: float) -> Part:
     embeddings = centres + RANDOM.normal(size=(count, 3, 16))
     embeddings /= np.linalg.norm(embeddings, axis=2, keepdims=True)
     faces = tuple(labelled(str(at), fake=bool(label)) for at, label in enumerate(fake))
-    return Part(faces, embeddings.astype(np.float32))
+    return Part(faces, embeddings.astype(np.float32), np.ones((count, 3)))
 
 
 def test_a_fitted_head_grows_with_fake_and_is_calibrated() -> None:
@@ -119,6 +119,23 @@ def test_a_fitted_head_grows_with_fake_and_is_calibrated() -> None:
     logits = scores_of(head, test.embeddings)[:, 0]
     assert auc(logits[~test.fake], logits[test.fake]) > 0.95
     assert calibration_error(sigmoid(logits), test.fake, balanced(test.fake)) < 0.06
+
+
+def test_sharpness_tells_nothing_of_the_label_once_weighted() -> None:
+    fake = np.arange(2000) % 4 == 0
+    sharpness = np.exp2(RANDOM.normal(7, 1, 2000) + fake)
+    weights = weights_by_sharpness(sharpness, fake)
+    assert weights.mean() == pytest.approx(1)
+    means = [np.average(np.log2(sharpness[label]), weights=weights[label]) for label in (fake, ~fake)]
+    assert abs(means[0] - means[1]) < 0.1
+    assert weights[fake].sum() == pytest.approx(weights[~fake].sum())
+
+
+def test_pairs_are_alike_and_each_is_used_once() -> None:
+    real, fake = RANDOM.normal(0, 1, 200), RANDOM.normal(0.5, 1, 100)
+    reals, fakes = matched(real, fake, within=0.1, seed=1)
+    assert len(set(reals.tolist())) == len(set(fakes.tolist())) == len(reals) > 50
+    assert np.abs(real[reals] - fake[fakes]).max() <= 0.1
 
 
 def test_calibration_changes_no_order() -> None:
@@ -182,7 +199,7 @@ def test_adopting_a_fit_changes_head_hash_threshold_and_card(tmp_path: Path, rep
     assert load_head(ENTRY, changed.head).bias == 0.5
     assert "0.321" in (tmp_path / "cards" / f"{ENTRY}.md").read_text()
     (tmp_path / "manifest.yaml").write_text(MANIFEST.read_text().replace("threshold: ", "threshold:  "))
-    with pytest.raises(ManifestError, match="once each"):
+    with pytest.raises(ManifestError, match="to be replaced"):
         adopt(fitted, tmp_path)
 
 
@@ -231,7 +248,7 @@ def test_a_bench_measures_beside_the_shortcuts(
         bench = Bench(manifest.entry(ENTRY), encoder, GENERATORS, 1, silent)
         part = bench.part(faces, "fit")
         across = list(bench.across(part, groups, faces))
-        assert [each.name.partition(",")[0] for each in across[::2]] == [
+        assert [each.name.partition(",")[0] for each in across[::3]] == [
             f"{one} → {other}" for one, other in (GENERATORS, GENERATORS[::-1])
         ]
         assert all(0.5 <= each.size_auc <= 1 and 0 <= each.low <= each.auc <= each.high <= 1 for each in across)

@@ -7,8 +7,9 @@ from typing import ClassVar
 
 import pytest
 
-from agents.runtime.agent import Agent, BatchPolicy, Lane
+from agents.runtime.agent import ONE_BY_ONE, Agent, BatchPolicy, Lane
 from agents.runtime.backoff import Backoff
+from agents.runtime.deadline import Deadline
 from agents.runtime.exceptions import AgentStopped, DeliveryFailed, Reject, TooManyRejects, Unavailable
 from agents.runtime.health import Health
 from agents.runtime.in_flight import InFlight
@@ -150,7 +151,7 @@ def running(
     try:
         yield Bench(agent, in_flight, outbox, metrics, health, workers, failures)
     finally:
-        workers.close()
+        workers.close(Deadline.after(TIMEOUT_S))
 
 
 def fine(batch: Sequence[Incoming]) -> list[Handled]:
@@ -414,7 +415,7 @@ def test_a_stop_abandons_a_dead_letter_that_is_on_its_way() -> None:
     outbox = RecordingOutbox(held=True)
     with running(handle, outbox=outbox) as bench:
         outbox.arrivals.get(timeout=TIMEOUT_S)
-        bench.workers.stop_waiting()
+        bench.workers.close(Deadline.after(TIMEOUT_S))
         assert bench.ends(1) == [("abandoned", 0)]
     assert bench.agent.stepped_over == []
     assert bench.count("fleet_dead_letters", topic="media.uploads", reason="not_json") == 0
@@ -430,8 +431,11 @@ def test_a_stop_while_a_batch_is_halved_abandons_the_rest() -> None:
 
     with running(handle, offsets=range(4), batch=4) as bench:
         assert taken.wait(TIMEOUT_S)
-        bench.workers.stop_waiting()
+        closing = Thread(target=bench.workers.close, args=[Deadline.after(TIMEOUT_S)])
+        closing.start()
+        assert bench.in_flight.take(ONE_BY_ONE) == []  # It comes back when closing has begun.
         stopping.set()
+        closing.join(TIMEOUT_S)
         assert bench.ends(4) == [("abandoned", offset) for offset in range(4)]
     assert bench.outbox.sent == []
 
@@ -471,7 +475,7 @@ def test_closing_waits_for_the_handler_in_hand() -> None:
 
     with running(handle) as bench:
         assert started.wait(TIMEOUT_S)
-        closing = Thread(target=bench.workers.close)
+        closing = Thread(target=bench.workers.close, args=[Deadline.after(TIMEOUT_S)])
         closing.start()
         closing.join(timeout=0.1)
         assert closing.is_alive()
@@ -479,3 +483,18 @@ def test_closing_waits_for_the_handler_in_hand() -> None:
         closing.join(timeout=TIMEOUT_S)
         assert not closing.is_alive()
         assert bench.ends(1) == [("completed", 0)]
+
+
+def test_a_handler_that_does_not_end_by_the_deadline_is_left_alone_and_its_message_stays_undone() -> None:
+    started, may_end = Flag(), Flag()
+
+    def handle(batch: Sequence[Incoming]) -> list[Handled]:
+        started.set()
+        assert may_end.wait(TIMEOUT_S)
+        return fine(batch)
+
+    with running(handle) as bench:
+        assert started.wait(TIMEOUT_S)
+        bench.workers.close(Deadline.after(0.05))
+        assert bench.in_flight.watermarks() == {}
+        may_end.set()
