@@ -1,17 +1,17 @@
 """Measure the face detector: recall on labelled pictures, and speed on this machine."""
 
+from functools import partial
 from pathlib import Path
 from statistics import median
-from time import perf_counter
 
 import numpy as np
 
-from models.cpus import available_cpus
 from models.detectors import chosen_entries
 from models.faces import MAX_OVERLAP, FaceDetector
 from models.fitting.cards import face_card
 from models.fitting.faces import OnStep, read_group
 from models.fitting.report import FaceReport, Recall, Speed
+from models.fitting.speed import machine, median_seconds, thread_counts
 from models.graph import prepare
 from models.manifest import Manifest
 from models.sources import resolve
@@ -25,7 +25,6 @@ GROUPS = (
     "val/photoshop_real",
 )
 WIDTH, HEIGHT = 640, 360
-RUNS = 15
 
 
 def measure_faces(data: Path, weights: Path, *, manifest: Manifest | None = None, on_step: OnStep) -> FaceReport:
@@ -49,9 +48,11 @@ def measure_faces(data: Path, weights: Path, *, manifest: Manifest | None = None
     frames = np.zeros((4, HEIGHT, WIDTH, 3), np.uint8)
     frames[:, : frame.shape[0], : frame.shape[1]] = frame[:HEIGHT, :WIDTH]
     speed = []
-    for threads in sorted({1, available_cpus()}):
+    for threads in thread_counts():
         timed = FaceDetector(entry, graph, threads=threads)
-        speed += [_speed(timed, frames[:count], threads) for count in (1, len(frames))]
+        for count in (1, len(frames)):
+            seconds = median_seconds(partial(timed.detect, frames[:count]))
+            speed.append(Speed(threads=threads, items=count, ms_an_item=seconds * 1000 / count))
     return FaceReport(
         entry=entry.name,
         min_score=detector.min_score,
@@ -67,7 +68,7 @@ def measure_faces(data: Path, weights: Path, *, manifest: Manifest | None = None
         ),
         width=WIDTH,
         height=HEIGHT,
-        machine=_machine(),
+        machine=machine(),
         speed=tuple(speed),
     )
 
@@ -77,19 +78,3 @@ def write_face_card(report: FaceReport, cards: Path, *, manifest: Manifest | Non
     entry = (manifest or Manifest.load()).entry(report.entry)
     (cards / f"{entry.name}.json").write_text(report.model_dump_json(indent=2) + "\n", encoding="utf-8")
     (cards / f"{entry.name}.md").write_text(face_card(report, entry), encoding="utf-8")
-
-
-def _speed(detector: FaceDetector, frames: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], threads: int) -> Speed:
-    taken = []
-    for _ in range(RUNS):
-        started = perf_counter()
-        detector.detect(frames)
-        taken.append(perf_counter() - started)
-    return Speed(threads=threads, frames=len(frames), ms_a_frame=median(taken) * 1000 / len(frames))
-
-
-def _machine() -> str:
-    """The processor's name as Linux says it."""
-    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown CPU")
-    return f"{name}, {available_cpus()} CPUs"

@@ -18,6 +18,7 @@ from models.crops import cut_faces
 from models.detectors import DetectorSet
 from models.evidence import FaceEvidence, FrameEvidence, RelativeBox
 from models.faces import Face
+from models.providers import CPU
 from models.quality import DEFAULT_GATE, QualityGate, face_quality
 from models.scenes import is_cut, view
 
@@ -66,7 +67,8 @@ class ScoringLimits:
     max_faces: int = 16
     """Of a crowd the largest faces are judged, so many a frame."""
     frames_at_once: int = 4
-    """Frames given to the face detector together."""
+    """Frames given to the face detector together on a GPU. On a CPU they go one by one: together they fall out of
+    its caches, and each costs more (`python -m bench throughput` says how much)."""
     gate: QualityGate = field(default_factory=lambda: DEFAULT_GATE)
 
 
@@ -115,7 +117,8 @@ def score_frames(
     """
     pending: list[_PendingFrame] = []
     remaining = iter(frames)
-    while group := list(_timed(remaining, limits.frames_at_once, seconds, clock)):
+    at_once = 1 if detectors.faces.provider == CPU else limits.frames_at_once
+    while group := list(_timed(remaining, at_once, seconds, clock)):
         started = clock()
         try:
             found = detectors.faces.detect([frame.pixels for frame in group], limits.detection_side)

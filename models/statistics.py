@@ -65,6 +65,30 @@ def balanced(fake: NDArray[np.bool_]) -> NDArray[np.float64]:
     return np.asarray(np.where(fake, 0.5 / share, 0.5 / (1 - share)))
 
 
+def matched(real: Scores, fake: Scores, *, within: float, seed: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Pairs of a real and a fake that are nearly alike in one measure, each used once.
+
+    Args:
+        real: the measure [R].
+        fake: the measure [F].
+        within: greatest difference of a pair.
+        seed: of the order in which fakes choose.
+
+    Returns:
+        Indices of the paired reals and, in the same order, of the fakes.
+    """
+    left = real.astype(np.float64).copy()
+    reals, fakes = [], []
+    for at in np.random.default_rng(seed).permutation(len(fake)):
+        gaps = np.abs(left - fake[at])
+        nearest = int(gaps.argmin())
+        if gaps[nearest] <= within:
+            reals.append(nearest)
+            fakes.append(int(at))
+            left[nearest] = np.inf
+    return np.array(reals, np.intp), np.array(fakes, np.intp)
+
+
 def share_above(scores: Scores, threshold: float) -> float:
     """Share of scores at or above a threshold, 0-1."""
     return float((scores >= threshold).mean())

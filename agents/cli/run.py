@@ -62,15 +62,16 @@ def _run_here(name: str, settings: Settings) -> None:
 
 def _supervise(names: Sequence[str], settings: Settings) -> None:
     runtime = settings.runtime
-    width = max(map(len, names)) + 2
+    planned = workers(names, instance=runtime.instance, health_port=runtime.health_port)
+    width = max(len(worker.label) for worker in planned)
     processes: list[WorkerProcess] = []
     printers = []
     try:
-        for worker in workers(names, instance=runtime.instance, health_port=runtime.health_port):
+        for worker in planned:
             process = WorkerProcess(worker, subprocess.PIPE)
             processes.append(process)
             # In JSON every line stays whole: a collector reads it.
-            prefix = b"" if runtime.log_format == "json" else f"{worker.label:<{width}}| ".encode()
+            prefix = b"" if runtime.log_format == "json" else f"{worker.label:<{width}} | ".encode()
             printer = threading.Thread(target=_print_lines, args=(process.output, prefix), daemon=True)
             printer.start()
             printers.append(printer)

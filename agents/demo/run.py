@@ -87,8 +87,10 @@ class Demo:
             settings = settings_at(stack.urls)
             self._prepare(settings)
             self._pull(settings.models)
-            # They load and join while the media are built.
-            agents = undo.enter_context(DemoAgents(_AGENTS, self._environment(stack), self._logs))
+            with self._view.step("starting the agents") as step:
+                # They load and join while the media are built.
+                agents = undo.enter_context(DemoAgents(_AGENTS, self._environment(stack), self._logs))
+                step.came = f"agents: {', '.join(_AGENTS)}, a process each"
             follower = undo.enter_context(Follower(settings.kafka))
             with self._view.step("building media from a photograph") as step:
                 self.media = build(self._media_folder)

@@ -109,14 +109,17 @@ def video_stream(container: InputContainer, budget: DecodeBudget, threads: int) 
     found = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
     if not found:
         return None
-    stream = max(found, key=_prominence)
+    # A stream without a decoder has no size to ask for.
+    decodable = [stream for stream in found if stream.codec_context is not None]
+    if not decodable:
+        raise MediaError("unsupported", "the video uses a codec that FFmpeg does not know")
+    stream = max(decodable, key=_prominence)
     for other in container.streams:
         if other is not stream:
             other.discard = Discard.all
     context = stream.codec_context
-    if context is None or context.name not in VIDEO_CODECS:
-        name = "an unknown codec" if context is None else f"the codec {context.name}"
-        raise MediaError("unsupported", f"the video uses {name}, which is not on the list")
+    if context.name not in VIDEO_CODECS:
+        raise MediaError("unsupported", f"the video uses the codec {context.name}, which is not on the list")
     if stream.width * stream.height > budget.frame_pixels:
         raise MediaError(
             "too_large", f"the video has {stream.width}x{stream.height} pixels, over {budget.frame_pixels}"

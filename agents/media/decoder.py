@@ -202,8 +202,12 @@ class Decoder:
         while True:
             its_turn, began = not self._ring.full, time.monotonic()
             ready = self._says_something(_TICK_S)
-            patience.waited(time.monotonic() - began, its_turn, wanted=not job.cancelled.is_set())
+            wanted = not job.cancelled.is_set()
+            patience.waited(time.monotonic() - began, its_turn, wanted)
             self._ring.collect()
+            if not (ready or wanted):
+                # Also where nobody could say so: a stream that was forgotten, not closed.
+                self.cancel(job)
             if ready:
                 return self._channel.receive()
 

@@ -84,8 +84,8 @@ class DecodeBudget:
         free_pixels: Pixels that may be decoded whatever the size of the file.
         image_pixels_per_byte: Pixels that each byte of a picture file allows beyond `free_pixels`.
         video_free_pixels: As `free_pixels`, summed over the frames of a video.
-        video_pixels_per_byte: As `image_pixels_per_byte`, for videos: an unchanging 1080p picture costs an encoder
-            about 30 bytes a frame.
+        video_pixels_per_byte: As `image_pixels_per_byte`, for videos: of an unchanging 4K picture an encoder makes
+            about 50 bytes a frame.
     """
 
     image_pixels: int = 128_000_000
@@ -94,7 +94,7 @@ class DecodeBudget:
     free_pixels: int = 64_000_000
     image_pixels_per_byte: int = 200
     video_free_pixels: int = 4_000_000_000
-    video_pixels_per_byte: int = 100_000
+    video_pixels_per_byte: int = 200_000
 
     def check_image(self, width: int, height: int, size: int) -> None:
         """Lets a picture of `size` bytes pass that its header says is `width` x `height`.

@@ -120,7 +120,7 @@ def _opened(file: ReadableFile, name: ImageFormat, size: int, budget: DecodeBudg
         raise MediaError("too_large", f"the {name} picture has more pixels than any camera") from None
     except MemoryError:
         raise MediaError("too_large", f"the {name} picture needs more memory than a decoder is given") from None
-    except (OSError, SyntaxError, ValueError, KeyError, IndexError, TypeError, EOFError, OverflowError):
+    except (OSError, SyntaxError, ValueError, LookupError, TypeError, EOFError, ArithmeticError, RuntimeError):
         # What Pillow's readers raise when the data is not what they expect.
         raise MediaError("undecodable", f"the {name} picture is damaged or incomplete") from None
 

@@ -69,6 +69,10 @@ class FrameStream:
     ) -> None:
         self.close()
 
+    def __del__(self) -> None:
+        # A stream that was forgotten: the decoder's thread sees the mark; to tell it now could need locks.
+        self._job.cancelled.set()
+
 
 class DecoderPool:
     """Decoder processes that share a queue of jobs. May be used by many threads; close it when none does any more.
@@ -186,6 +190,8 @@ class DecoderPool:
                 self._stop(index)
             if job.fd is not None:
                 os.close(job.fd)
+            if job.cancelled.is_set():
+                _release_untaken(job)
             job.results.put(DecoderPoolClosed("the decoder pool is closed") if self._closing else outcome)
             if index not in self._decoders:
                 start_error = self._start(index)
@@ -217,3 +223,11 @@ class DecoderPool:
             decoder = self._decoders.pop(index, None)
         if decoder is not None:
             decoder.end()
+
+
+def _release_untaken(job: Job) -> None:
+    """Gives back the frames of a job that nobody wants; its decoder's thread alone puts any there."""
+    while not job.results.empty():
+        frame = job.results.get()
+        if isinstance(frame, Frame):
+            frame.release()

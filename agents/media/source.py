@@ -15,6 +15,9 @@ from agents.media.exceptions import MediaError
 _HASH_CHUNK = 4 * 1024 * 1024  # one range request's worth: large enough to hide a round trip
 
 
+_SKIPPED_IN_ORDER = 4  # blocks that a reader going on in order may have had already, such as those of a key frame
+
+
 class MediaSource(ABC):
     """Bytes of one media object at one version. Reads may come from any thread.
 
@@ -209,7 +212,7 @@ class BlockSource(MediaSource):
 
     def _claim_ahead(self, mine: Sequence[int], last: int) -> list[int]:
         """Blocks to fetch in the same request because reading goes on in order: 1, 2, 4… up to the limit."""
-        in_order = mine[0] == self._next_miss
+        in_order = 0 <= mine[0] - self._next_miss <= _SKIPPED_IN_ORDER
         self._ahead = min(max(1, self._ahead * 2), self._most_ahead) if in_order else 0
         ahead: list[int] = []
         if mine[-1] == last:

@@ -111,8 +111,9 @@ class Video:
         self._tick_s = float(stream.time_base or 0.0) or 1e-3
         self._zero = stream.start_time or 0
         self.fps = _rate(stream.average_rate) or _rate(stream.guessed_rate)
-        # Fragmented MP4 and the other containers learn their index while they are read: it is no basis for a choice.
-        self._indexed = container == "mp4" and 0 < stream.frames <= len(stream.index_entries) + 2
+        # Fragmented MP4 (no frames in its header) and the other containers learn their index while they are read: it
+        # is no basis for a choice.
+        self._indexed = container == "mp4" and stream.frames > 0 and len(stream.index_entries) > 0
         self._frame_s = self._tick_s if container == "avi" else self._spacing_s()
         self._at_start = True
         self.damage: str | None = "the file ends early" if self._ends_before(size) else None
@@ -295,7 +296,9 @@ class Video:
             else:
                 return
 
-    def _from(self, time_s: float, keys: Sequence[float] = (), slots: Slots | None = None) -> Iterator[tuple[float, VideoFrame]]:
+    def _from(
+        self, time_s: float, keys: Sequence[float] = (), slots: Slots | None = None
+    ) -> Iterator[tuple[float, VideoFrame]]:
         """Frames from the last key frame at or before `time_s` on; `keys` are those known already, rising."""
         known = bisect_right(keys, time_s + TOLERANCE_S)
         nearest_s = keys[known - 1] if known else time_s
@@ -324,12 +327,13 @@ class Video:
         Transport streams have no index: there it is any packet before `stamp`, and who asks must look whether what
         comes is early enough.
         """
-        targets = [stamp]
-        if stamp <= self._zero:
-            if self._at_start:
-                return True
-            # Decoding begins before the first frame is shown; not every container can be asked for a time before it.
-            targets = [self._zero - round(_REORDER_S / self._tick_s), self._zero]
+        # Decoding begins before the first frame is shown; not every container can be asked for a time before it.
+        # Where there is no way to a later time, reading from the start on is one.
+        targets = [self._zero - round(_REORDER_S / self._tick_s), self._zero]
+        if stamp > self._zero:
+            targets.insert(0, stamp)
+        elif self._at_start:
+            return True
         self._at_start = False
         for target in targets:
             try:

@@ -35,8 +35,9 @@ ONE_BY_ONE = BatchPolicy(max_messages=1, max_delay_s=0.0)
 class Agent(ABC):
     """A consumer of the data plane.
 
-    The runtime calls `open` once, then `handle` from `concurrency` threads, then `close` once, when no
-    handler runs any more or none is waited for any longer. Handling a message again must have the same effect as handling it once.
+    The runtime calls `open` once, then `handle` from `concurrency` threads, then `close` once, when no handler
+    runs any more or none is waited for any longer. Handling a message again must have the same effect as
+    handling it once.
     """
 
     name: ClassVar[str]

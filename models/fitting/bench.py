@@ -14,10 +14,15 @@ from models.fitting.report import Rate, Robustness, Separation
 from models.fitting.views import AS_SERVED, DEGRADATIONS, EQUALISED, Degradation, disturbed_view, sharpness, view
 from models.heads import Head
 from models.manifest import Entry
-from models.statistics import auc, balanced, calibration_error, interval, share_above
+from models.statistics import auc, balanced, calibration_error, interval, matched, share_above
 
-DISTURBED_VIEWS = 4
+# Distance in octaves of variance at which two crops are equally sharp.
+SAME_SHARPNESS = 0.15
+DISTURBED_VIEWS = 3
 FOLDS = 5
+# Faces of either class that are degraded in every way: each way is an encoding of each.
+DEGRADED_FACES = 300
+PORTRAITS = "train/real_portrait"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,24 +52,28 @@ class Bench:
             )
         ]
         embeddings = self.encoder.embed(crops, name, self.on_step)
-        return Part(tuple(faces), embeddings.reshape(len(faces), 1 + DISTURBED_VIEWS, -1))
+        shape = (len(faces), 1 + DISTURBED_VIEWS)
+        sharp = np.array([sharpness(crop) for crop in crops])
+        return Part(tuple(faces), embeddings.reshape(*shape, -1), sharp.reshape(shape))
 
     def seen(self, faces: Iterable[LabelledFace], degradation: Degradation) -> Part:
         """The faces in one view."""
         faces = tuple(faces)
         crops = [view(face, self.entry.input, degradation) for face in faces]
-        return Part(faces, self.encoder.embed(crops, "to test", self.on_step)[:, None])
+        embeddings = self.encoder.embed(crops, "to test", self.on_step)
+        return Part(faces, embeddings[:, None], np.array([[sharpness(crop)] for crop in crops]))
 
     def separation(self, name: str, head: Head, faces: Iterable[LabelledFace], degradation: Degradation) -> Separation:
         """How well a head tells these faces apart, in one view."""
         part = self.seen(faces, degradation)
-        return self._separation(name, part, scores_of(head, part.embeddings)[:, 0], degradation)
+        return self._separation(name, part, scores_of(head, part.embeddings)[:, 0])
 
-    def _separation(self, name: str, part: Part, scores: NDArray[np.float32], degradation: Degradation) -> Separation:
+    def _separation(self, name: str, part: Part, scores: NDArray[np.float32]) -> Separation:
         fake = part.fake
         sides = np.array([face.side for face in part.faces])
-        sharp = np.array([sharpness(view(face, self.entry.input, degradation)) for face in part.faces])
+        sharp = part.sharpness[:, 0]
         low, high = interval(auc, scores[~fake], scores[fake], seed=self.seed)
+        reals, fakes = matched(np.log2(sharp[~fake]), np.log2(sharp[fake]), within=SAME_SHARPNESS, seed=self.seed)
         return Separation(
             name=name,
             reals=int((~fake).sum()),
@@ -74,6 +83,8 @@ class Bench:
             high=high,
             size_auc=_either_way(auc(sides[~fake], sides[fake])),
             sharpness_auc=_either_way(auc(sharp[~fake], sharp[fake])),
+            pairs=len(reals),
+            matched_auc=auc(scores[~fake][reals], scores[fake][fakes]) if len(reals) else None,
         )
 
     def across(self, fit: Part, groups: Iterable[Group], test: Sequence[LabelledFace]) -> Iterable[Separation]:
@@ -85,6 +96,9 @@ class Bench:
             for name, degradation in (("as served", AS_SERVED), ("JPEG 80", EQUALISED)):
                 title = f"{known} → {unknown}, {name}"
                 yield self.separation(title, head, [*reals, *faces[unknown]], degradation)
+            portraits = [face for face in reals if face.group == PORTRAITS]
+            title = f"{known} → {unknown}, portraits only"
+            yield self.separation(title, head, [*portraits, *faces[unknown]], AS_SERVED)
 
     def folds(self, fit: Part) -> Iterable[Separation]:
         """Each generator against the reals of the fitting part, each file scored by a head that never saw it."""
@@ -95,10 +109,11 @@ class Bench:
             for at in range(FOLDS):
                 head = fit_logistic(part.at(np.flatnonzero(fold != at).tolist()))
                 scores[fold == at] = scores_of(head, part.embeddings[fold == at, 0])
-            yield self._separation(f"{generator}, {FOLDS} folds", part, scores, AS_SERVED)
+            yield self._separation(f"{generator}, {FOLDS} folds", part, scores)
 
     def robustness(self, head: Head, threshold: float, test: Sequence[LabelledFace]) -> Iterable[Robustness]:
-        """A head on all faces of the test part, degraded in each way."""
+        """A head on faces of the test part, degraded in each way."""
+        test = [face for fake in (False, True) for face in [f for f in test if f.fake is fake][:DEGRADED_FACES]]
         for name, degradation in DEGRADATIONS.items():
             part = self.seen(test, degradation)
             scores = sigmoid(scores_of(head, part.embeddings)[:, 0])

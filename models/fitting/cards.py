@@ -23,7 +23,7 @@ def synthetic_card(report: FitReport, entry: Entry) -> str:
                 ("head", f"`weights/{entry.name}_head.npz`, sha256 `{report.head_sha256[:16]}…`"),
                 ("input", _input(entry)),
                 ("output", "calibrated logit; its sigmoid is the probability, at as many fakes as reals"),
-                ("threshold", f"{report.threshold:.3f}, for {report.target_false_positives:.0%} of real faces"),
+                ("threshold", f"{report.threshold:.3f}, for {report.target_false_positives:.1%} of real faces"),
                 ("batch", "one crop a run: the encoder quantises its activations over the whole batch"),
                 ("seed, C, views a face", f"{report.seed}, {report.regularisation:g}, {report.views}"),
             ),
@@ -38,8 +38,10 @@ def synthetic_card(report: FitReport, entry: Entry) -> str:
         "Face size alone tells these reals from these fakes, and so do sharpness and JPEG quality: they come from "
         f"different sources. So every face is cut without margin and brought to {entry.input.size} px, whatever it "
         "had, and the head is fitted on views turned, moved, reduced, and compressed by JPEG and H.264 at random, "
-        "both classes alike. The columns *size* and *sharpness* say what these alone still tell of the same faces "
-        "(AUC, either way round); a detector is worth what it has beyond them.",
+        "both classes alike, weighted so that at every sharpness both classes count the same. The columns *size* and "
+        "*sharpness* say what these alone still tell of the same faces (AUC, either way round); *AUC of pairs* is the "
+        "detector's over pairs of a real and a fake of equal sharpness: what it knows beyond it. *Portraits only* "
+        "takes as reals only those that are portraits as the fakes are.",
         "## Does it separate?",
         "Across generators: fitted on one, tested on all faces of the other, the reals being different files.",
         _separations(report.across),
@@ -50,12 +52,26 @@ def synthetic_card(report: FitReport, entry: Entry) -> str:
         f"Calibration error on unseen files: {report.calibration_error_before:.3f} before, "
         f"{report.calibration_error:.3f} after Platt scaling on the calibration part.",
         "## Robustness",
-        "All fakes against all reals of the test part, degraded at the model's resolution.",
+        "Fakes against reals of the test part (at most 300 of each), degraded at the model's resolution.",
         _table(
             ("degradation", "AUC", "reals above threshold", "fakes above threshold"),
             (
                 (r.name, f"{r.auc:.3f}", f"{r.false_positives:.1%}", f"{r.true_positives:.1%}")
                 for r in report.robustness
+            ),
+        ),
+        "## Thresholds",
+        "Chosen for a rate of false positives on the calibration part; what they then do on the test part, as served.",
+        _table(
+            ("target", "threshold", "reals above", "fakes above"),
+            (
+                (
+                    f"{p.target_false_positives:.1%}",
+                    f"{p.threshold:.3f}",
+                    f"{p.false_positives:.1%}",
+                    f"{p.true_positives:.1%}",
+                )
+                for p in report.operating_points
             ),
         ),
         "## At the threshold, as served",
@@ -64,6 +80,10 @@ def synthetic_card(report: FitReport, entry: Entry) -> str:
         "need not fire.",
         _rates(report.videos),
         _astronaut(report),
+        "## Speed",
+        f"{report.machine}, a crop at a time: "
+        + ", ".join(f"{s.ms_an_item:.0f} ms on {s.threads} thread{'s' * (s.threads > 1)}" for s in report.speed)
+        + ".",
         "## Limits",
         "* Two generators of faces only. On one it has not seen, expect the figures of *Across generators*, or less.\n"
         "* Fakes here are portraits and reals are mixed photographs: part of what it learnt may be the kind of "
@@ -88,7 +108,7 @@ def face_card(report: FaceReport, entry: Entry) -> str:
                 ("input", "RGB, 0-255, any size; sides filled up to multiples of 32"),
                 (
                     "output",
-                    "boxes, scores 0-1, landmarks: eyes, nose, mouth corners, each left then right in the picture",
+                    "boxes, scores 0-1, landmarks: eyes, nose, mouth corners, left before right",
                 ),
                 ("threshold", f"score {report.min_score}, suppression at overlap {report.max_overlap}"),
             ),
@@ -104,7 +124,7 @@ def face_card(report: FaceReport, entry: Entry) -> str:
         f"A frame of {report.width} x {report.height}, {report.machine}.",
         _table(
             ("threads", "frames a run", "ms a frame"),
-            ((s.threads, s.frames, f"{s.ms_a_frame:.1f}") for s in report.speed),
+            ((s.threads, s.items, f"{s.ms_an_item:.1f}") for s in report.speed),
         ),
     )
 
@@ -120,7 +140,7 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 def _separations(separations: Iterable[Separation]) -> str:
     return _table(
-        ("", "reals", "fakes", "AUC", "95 %", "size", "sharpness"),
+        ("", "reals", "fakes", "AUC", "95 %", "size", "sharpness", "AUC of pairs", "pairs"),
         (
             (
                 s.name,
@@ -130,6 +150,8 @@ def _separations(separations: Iterable[Separation]) -> str:
                 f"{s.low:.3f}-{s.high:.3f}",
                 f"{s.size_auc:.2f}",
                 f"{s.sharpness_auc:.2f}",
+                "-" if s.matched_auc is None else f"{s.matched_auc:.3f}",
+                s.pairs,
             )
             for s in separations
         ),

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.fitting.faces import OnStep
+from models.fitting.speed import median_seconds
 from models.graph import fold_encoder
 from models.manifest import Entry
 from models.providers import open_session
@@ -31,10 +32,11 @@ class Encoder:
         graph = fold_encoder(entry, resolve(entry, weights)).SerializeToString(deterministic=True)
         name = hashlib.sha256(graph).hexdigest()[:16]
         cache.mkdir(parents=True, exist_ok=True)
-        path = cache / f"encoder-{name}.onnx"
-        with replacing(path) as file:
+        self._graph = cache / f"encoder-{name}.onnx"
+        with replacing(self._graph) as file:
             file.write(graph)
-        self._session = open_session(entry.name, path).session
+        self._entry = entry
+        self._session = open_session(entry.name, self._graph).session
         self._input = self._session.get_inputs()[0].name
         self._kept = cache / f"embeddings-{name}.npz"
         self._known: dict[bytes, Embeddings] = {}
@@ -60,6 +62,13 @@ class Encoder:
             embedded.append(self._known[digest])
             on_step(f"embeddings {step}", done, len(crops))
         return np.stack(embedded)
+
+    def seconds(self, threads: int) -> float:
+        """Median time of one crop on so many threads."""
+        session = open_session(self._entry.name, self._graph, threads=threads).session
+        side = self._entry.input.size or 0
+        crop = np.random.default_rng(0).integers(0, 256, (1, side, side, 3), np.uint8)
+        return median_seconds(lambda: session.run(None, {self._input: crop}))
 
     def save(self) -> None:
         """Write all embeddings known."""

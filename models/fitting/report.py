@@ -33,6 +33,10 @@ class Separation(_Frozen):
     """AUC of the face's size in pixels as found; below 0.5 turned round."""
     sharpness_auc: float
     """AUC of the sharpness of the crop that the model saw; below 0.5 turned round."""
+    pairs: int
+    """Pairs of a real and a fake of equal sharpness."""
+    matched_auc: float | None
+    """AUC over these pairs only, where there are any."""
 
 
 class Robustness(_Frozen):
@@ -57,6 +61,25 @@ class Rate(_Frozen):
     """Median probability."""
 
 
+class OperatingPoint(_Frozen):
+    """What a threshold would do on the test part, as served."""
+
+    target_false_positives: float
+    """Rate on the calibration part that the threshold was chosen for."""
+    threshold: float
+    false_positives: float
+    true_positives: float
+
+
+class Speed(_Frozen):
+    """Median time of a run."""
+
+    threads: int
+    items: int
+    """Frames or crops given together."""
+    ms_an_item: float
+
+
 class FitReport(_Frozen):
     """Everything that the card says."""
 
@@ -77,10 +100,14 @@ class FitReport(_Frozen):
     calibration_error: float
     target_false_positives: float
     threshold: float
+    operating_points: tuple[OperatingPoint, ...]
     groups_served: tuple[Rate, ...]
     videos: tuple[Rate, ...]
     astronaut: float | None
     """Probability of scikit-image's astronaut photograph, where that package is installed."""
+    machine: str
+    speed: tuple[Speed, ...]
+    """Of the encoder, a crop at a time."""
 
 
 class Recall(_Frozen):
@@ -90,15 +117,6 @@ class Recall(_Frozen):
     files: int
     found: int
     median_side_px: float
-
-
-class Speed(_Frozen):
-    """Time of the face detector, decoding included."""
-
-    threads: int
-    frames: int
-    """Frames given together."""
-    ms_a_frame: float
 
 
 class FaceReport(_Frozen):

@@ -1,6 +1,7 @@
 """The command line against real servers, real models and real files."""
 
 import json
+import os
 import signal
 import subprocess
 from contextlib import suppress
@@ -208,7 +209,7 @@ class TestRun:
         variables = {**fleet.environment, "FLEET_RUNTIME__HEALTH_PORT": str(port)}
         with started_fleet(tmp_path / "log", "run", "sink", "sink", variables=variables) as command:
             self.supervised(fleet, command, port, 2)
-            subprocess.run(["kill", "-KILL", str(min(command.family))], check=True)
+            os.kill(command.descendant("agents.cli run sink"), signal.SIGKILL)
             assert command.end() == ExitCode.AGENT_STOPPED, command.said
             assert command.left_behind() == ()
         assert "was ended by SIGKILL; the other agents were drained" in command.said

@@ -75,10 +75,15 @@ def test_the_demo_ends_with_four_verdicts_and_their_rows(
 
 
 @pytest.mark.parametrize(
-    "moment",
-    ["started: broker", "models: ", "agent segments: starting", "0 of 1 segment", "rows with the verdicts' ids"],
+    ("moment", "number"),
+    [
+        ("started: broker", signal.SIGINT),
+        ("agents: uploads", signal.SIGINT),
+        ("0 of 1 segment", signal.SIGINT),
+        ("rows with the verdicts' ids", signal.SIGINT),
+        ("0 of 1 segment", signal.SIGTERM),
+    ],
 )
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_at_any_moment_leaves_nothing(
     tmp_path: Path, temporary: Path, variables: dict[str, str], moment: str, number: signal.Signals
 ) -> None:
@@ -100,15 +105,12 @@ def test_no_process_outlives_a_demo_that_is_killed(tmp_path: Path, temporary: Pa
         assert command.left_behind(within_s=10.0) == ()
 
 
-def test_an_agent_that_cannot_start_ends_the_demo_and_its_log_is_kept(
+def test_an_agent_that_dies_ends_the_demo_and_its_log_is_kept(
     tmp_path: Path, temporary: Path, variables: dict[str, str]
 ) -> None:
-    broken = {**variables, "FLEET_SEGMENTS__DETECTION_SIDE": "64", "FLEET_RUNTIME__LOG_LEVEL": "ERROR"}
-    with started_fleet(tmp_path / "log", "demo", variables=broken) as command:
-        command.await_said("agent segments: starting")
-        command.note_family()
-        victims = [pid for pid in command.family if b"segments" in Path(f"/proc/{pid}/cmdline").read_bytes()]
-        os.kill(victims[0], signal.SIGKILL)
+    with started_fleet(tmp_path / "log", "demo", variables=variables) as command:
+        command.await_said("agents: uploads")
+        os.kill(command.descendant("agents.cli run segments"), signal.SIGKILL)
         assert command.end(30) == ExitCode.AGENT_STOPPED, command.said
         assert command.left_behind() == ()
     assert "fleet: segments ended with status -9" in command.said
