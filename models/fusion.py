@@ -108,7 +108,13 @@ def decide(
             recommendation=_advice_against(above, risk),
         )
     if Axis.MANIPULATION not in {axis.axis for axis in deciding}:
-        return _inconclusive("the model set has no detector of altered faces", score, risk, axes)
+        return _inconclusive(
+            "the model set has no detector of altered faces",
+            score,
+            risk,
+            axes,
+            check="Look at the faces for signs of alteration: no detector has.",
+        )
     if score >= policy.authentic_below:
         return _inconclusive("the score is neither high nor low enough", score, risk, axes)
     return Decision(
@@ -211,7 +217,13 @@ def _advice_against(above: Sequence[AxisScore], risk: RiskLevel) -> Recommendati
     )
 
 
-def _inconclusive(reason: str, score: float | None, risk: RiskLevel | None, axes: tuple[AxisScore, ...]) -> Decision:
+def _inconclusive(
+    reason: str,
+    score: float | None,
+    risk: RiskLevel | None,
+    axes: tuple[AxisScore, ...],
+    check: str = "Look at the media; ask for a better copy where it is small, blurred or dark.",
+) -> Decision:
     return Decision(
         label=Label.INCONCLUSIVE,
         score=score,
@@ -223,7 +235,7 @@ def _inconclusive(reason: str, score: float | None, risk: RiskLevel | None, axes
         recommendation=Recommendation(
             action=RecommendedAction.REVIEW,
             reason=f"Not decided: {reason}.",
-            checks=("Look at the media; ask for a better copy where it is small, blurred or dark.",),
+            checks=(check,),
         ),
     )
 

@@ -35,8 +35,8 @@ def new_fleet(migrated: dict[str, str], tmp_path: Path) -> Iterator[NewFleet]:
     """Make fleets with settings of the test's own."""
     fleets: list[Fleet] = []
 
-    def make(**overrides: str) -> Fleet:
-        fleets.append(Fleet(migrated, tmp_path, **overrides))
+    def make(*, provisioned: bool = True, **overrides: str) -> Fleet:
+        fleets.append(Fleet(migrated, tmp_path, provisioned=provisioned, **overrides))
         return fleets[-1]
 
     yield make

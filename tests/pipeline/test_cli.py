@@ -88,6 +88,12 @@ class TestScan:
         assert answer.stderr.startswith("fleet: centerface: ")
 
 
+def test_a_head_is_not_fitted_without_data(tmp_path: Path) -> None:
+    answer = run_fleet("models", "fit-head", "--data", str(tmp_path))
+    assert answer.returncode == ExitCode.USAGE
+    assert answer.stderr.startswith("fleet: the data is not there: ")
+
+
 class TestTopicsAndTables:
     def test_topics_are_created_once_and_listed(self, server_environment: dict[str, str]) -> None:
         prefix = f"t{uuid4().hex[:10]}."
@@ -156,6 +162,15 @@ class TestSubmit:
         answer = run_fleet("submit", "--wait", "--timeout", "3", str(still), variables=fleet.environment)
         assert answer.returncode == ExitCode.TIMED_OUT
         assert "(published)" in answer.stderr
+
+    def test_a_broker_without_the_topics_is_told_what_to_do(
+        self, server_environment: dict[str, str], media: MediaFolder
+    ) -> None:
+        still = media.write("still.jpg", image_bytes(photograph(), "JPEG"))
+        elsewhere = {**server_environment, "FLEET_KAFKA__TOPIC_PREFIX": "nowhere."}
+        answer = run_fleet("submit", "--wait", str(still), variables=elsewhere)
+        assert answer.returncode == ExitCode.UNAVAILABLE
+        assert "run `fleet topics create`" in answer.stderr
 
     def test_a_broker_that_is_away_is_said_in_one_line(self, media: MediaFolder) -> None:
         still = media.write("still.jpg", image_bytes(photograph(), "JPEG"))

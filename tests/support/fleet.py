@@ -90,7 +90,9 @@ class Running:
 class Fleet:
     """Topics with a prefix, a key prefix and a database that no other test has."""
 
-    def __init__(self, environment: Mapping[str, str], folder: Path, **overrides: str) -> None:
+    def __init__(
+        self, environment: Mapping[str, str], folder: Path, *, provisioned: bool = True, **overrides: str
+    ) -> None:
         self.name = f"t{uuid4().hex[:10]}"
         self.folder = folder
         self._server_environment = dict(environment)
@@ -106,10 +108,12 @@ class Fleet:
         }
         self.environment["FLEET_POSTGRES__URL"] = self._create_database()
         self.settings = self._settings()
-        self.topics = [replace(topic, partitions=min(_PARTITIONS, topic.partitions)) for topic in all_topics()]
+        most = _PARTITIONS if provisioned else max(topic.partitions for topic in all_topics())
+        self.topics = [replace(topic, partitions=min(most, topic.partitions)) for topic in all_topics()]
         # Kept: a client that is let go drops its requests.
         self.admin = admin_client(self.settings.kafka)
-        provision(self.admin, self.topics, prefix=self.settings.kafka.topic_prefix)
+        if provisioned:
+            provision(self.admin, self.topics, prefix=self.settings.kafka.topic_prefix)
         self._producer = Producer(producer_configuration(self.settings.kafka))
         self._readers: dict[str, Reader] = {}
 

@@ -1,7 +1,6 @@
 """What tests of media share: a folder of media, a fetcher on it, a pool of decoders, a web server."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -34,8 +33,3 @@ def pool() -> Iterator[DecoderPool]:
 def web() -> Iterator[Web]:
     with Web() as web:
         yield web
-
-
-def uri(path: Path) -> str:
-    """The `file://` reference of a path."""
-    return path.as_uri()

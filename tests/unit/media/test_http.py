@@ -1,5 +1,6 @@
 """`http://` objects are read by ranges, at one version, under every limit."""
 
+import os
 import re
 import socket
 import threading
@@ -398,3 +399,7 @@ def test_a_spool_file_is_gone_when_its_source_is_closed(web: Web, tmp_path: Path
     with Fetcher(changed(spool_folder=tmp_path)) as fetcher, fetcher.open(web.url("/v")) as source:
         assert list(tmp_path.iterdir()) == []
         assert source.read_at(0, 4) == BODY[:4]
+        fd = source.local_fd()
+        assert fd is not None
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.write(fd, b"x")

@@ -145,6 +145,19 @@ def test_remote_media_is_read_by_the_parent(media: MediaFolder, pool: DecoderPoo
         assert [marked_number(pixels) for *_, pixels in taken(pool.frames(source, SMALL))] == list(range(75))
 
 
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"])
+def test_remote_pictures_are_read_across_blocks(media: MediaFolder, pool: DecoderPool, form: str) -> None:
+    noise = np.random.default_rng(1).integers(0, 256, (300, 400, 3), np.uint8)
+    options = {"quality": 100} if form in {"JPEG", "AVIF"} else {"lossless": True} if form == "WEBP" else {}
+    data = image_bytes(noise, form, **options)
+    assert len(data) > 100_000
+    local = media.write(f"noise.{form}", data)
+    with Fetcher(FetchPolicy(roots=(local.parent,))) as fetcher, fetcher.open(local.as_uri()) as source:
+        expected = taken(pool.frames(source, SMALL))[0][3]
+    (remote,) = taken(pool.frames(MemorySource(data), SMALL))
+    assert np.array_equal(remote[3], expected)
+
+
 def test_segments_read_little_more_than_their_own_bytes(media: MediaFolder, pool: DecoderPool, web: Web) -> None:
     options = (("preset", "ultrafast"), ("b", "1500k"))
     data = media.clip(Clip(width=640, height=480, frames=600, gop=30, options=options)).read_bytes()
@@ -492,6 +505,20 @@ def test_a_pool_that_is_closed_ends_what_is_under_way(media: MediaFolder, opened
     watch.close()
     assert marked_number(held.pixels) == 0
     held.release()
+
+
+def test_a_pool_closes_though_an_origin_does_not_answer(media: MediaFolder) -> None:
+    pool = DecoderPool(quick())
+    source = MemorySource(media.clip(CLIP).read_bytes())
+    sniffed = sniff(source)
+    source.gate.clear()
+    source.asked.clear()
+    frames = pool.frames(source, SMALL, sniffed)
+    assert source.asked.wait(10)
+    pool.close()
+    with pytest.raises(DecoderPoolClosed):
+        next(frames)
+    source.gate.set()
 
 
 def test_nothing_is_left_in_shared_memory(media: MediaFolder, opened: Opener) -> None:

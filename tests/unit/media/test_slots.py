@@ -53,8 +53,6 @@ def test_the_next_wanted_slot_passes_over_filled_ones() -> None:
     slots = Slots(FramePlan(start_s=1.0, end_s=3.0), 2.0, None)
     slots.fill(3)
     assert [slots.next_wanted(slot) for slot in (0, 2, 3, 4, 5, 6)] == [2, 2, 4, 4, 5, None]
-    slots.reopen(3)
-    assert slots.next_wanted(3) == 3
 
 
 def test_a_plan_without_end_stops_at_the_end_of_a_video_of_known_length() -> None:

@@ -1,5 +1,6 @@
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -93,3 +94,15 @@ def test_a_tiny_model_takes_the_time_it_is_given(tmp_path: Path) -> None:
         started = time.perf_counter()
         assert tiny.logits(grey(0)).result(5)[0] == pytest.approx(-10, abs=1e-3)
         assert 0.02 < time.perf_counter() - started < 1
+
+
+def test_a_model_that_runs_crops_one_by_one_waits_for_no_company(tmp_path: Path) -> None:
+    path = write_manifest(tmp_path)
+    lines = path.read_text().splitlines()
+    at = lines.index("  buckets:")
+    path.write_text("\n".join(lines[: at + 2] + lines[at + 3 :]) + "\n")
+    seen: list[BatchStats] = []
+    options = replace(OPTIONS, max_delay_s=60)
+    with DetectorSet.load(Manifest.load(path), options, on_batch=seen.append) as models:
+        assert len(models.detectors["tiny"].logits(np.concatenate([grey(0), grey(255)])).result(5)) == 2
+    assert [each.crops for each in seen] == [1, 1]
