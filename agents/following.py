@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from agents.runtime.clients import connection
-from agents.runtime.exceptions import TopicsMissing, Unavailable
+from agents.runtime.exceptions import Unavailable
 from agents.settings import KafkaSettings
 from schemas.media import MediaUpload
 from schemas.verdict import Progress, Verdict
@@ -109,8 +109,7 @@ class Follower:
     What is published after the constructor has returned is read.
 
     Raises:
-        Unavailable: the broker is away.
-        TopicsMissing: it has not the topics.
+        Unavailable: the broker is away, or has not the topics.
     """
 
     def __init__(self, kafka: KafkaSettings, timeout_s: float = 10.0) -> None:
@@ -140,7 +139,7 @@ class Follower:
         for topic in _FOLLOWED:
             name = self._prefix + topic.name
             if name not in known or known[name].error is not None:
-                raise TopicsMissing(f"the broker has no topic {name}; run `fleet topics create`")
+                raise Unavailable("kafka", f"the broker has no topic {name}; run `fleet topics create`")
             for number in known[name].partitions:
                 partition = TopicPartition(name, number)
                 left_s = max(0.1, timeout_s - (monotonic() - started))

@@ -291,11 +291,15 @@ def fit_head(
         Path,
         typer.Option(exists=True, file_okay=False, help="Folder with the faces to fit on.", show_default=False),
     ],
+    adopt: Annotated[
+        bool, typer.Option("--adopt", help="Put it into service: write head, model card and manifest.")
+    ] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Of split, disturbances and intervals.")] = 1,
 ) -> None:
-    """Fit the linear head of the synthetic-face detector and write it beside the manifest.
+    """Fit the linear head of the synthetic-face detector and measure it on held-out faces.
 
-    Example: [cyan]fleet models fit-head --data ../shared/data[/]
+    Example: [cyan]fleet models fit-head --data ../shared/data --adopt[/]
     """
-    from agents.cli.models import fit
+    from agents.cli.fit_head import fit_head as fit
 
-    fit(data)
+    fit(data, adopt, seed)

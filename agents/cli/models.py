@@ -102,6 +102,7 @@ def progress_bars() -> ProgressBars:
         DownloadColumn(),
         console=ERR,
         transient=True,
+        disable=not ERR.is_terminal,
     )
 
 

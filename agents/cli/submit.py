@@ -4,6 +4,7 @@ import json
 import logging
 import re
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -153,9 +154,8 @@ def _follow(follower: Follower, uploads: Uploads, deadline: Deadline) -> None:
     """Read until every verdict is there or the time is over, showing how far each upload is."""
     started = monotonic()
     lines = ProgressLines(ERR, lambda: monotonic() - started)
-    with Live(UploadProgress(uploads.all), console=ERR, transient=True, refresh_per_second=10) as live:
-        if not ERR.is_terminal:
-            live.stop()
+    live = Live(UploadProgress(uploads.all), console=ERR, transient=True, refresh_per_second=10)
+    with live if ERR.is_terminal else nullcontext():
         while not uploads.complete and not deadline.expired:
             uploads.take(follower.read(min(_READ_S, deadline.remaining_s)), deadline.clock())
             if not ERR.is_terminal:

@@ -11,3 +11,7 @@ class VerdictsLate(DemoError):
 
 class RowsDiffer(DemoError):
     """Postgres has other rows than the verdicts that were published."""
+
+
+class ExtraMissing(DemoError):
+    """Something is not installed that only the demo needs."""

@@ -17,6 +17,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from agents.demo.exceptions import ExtraMissing
+
 Image = NDArray[np.uint8]
 """uint8 [H, W, 3] RGB."""
 
@@ -49,7 +51,11 @@ class DemoMedia:
 
 
 def build(folder: Path) -> tuple[DemoMedia, ...]:
-    """Write the four files to `folder`: the same bytes every time."""
+    """Write the four files to `folder`: the same bytes every time.
+
+    Raises:
+        ExtraMissing: scikit-image is not installed.
+    """
     photograph = _photograph()
     untouched = list(_camera(photograph))
     altered = [(reblended(frame, face, number), face) for number, (frame, face) in enumerate(untouched)]
@@ -71,7 +77,12 @@ class Ellipse:
 
 
 def _photograph() -> Image:
-    from skimage.data import astronaut  # noqa: PLC0415  (extra `demo`)
+    try:
+        from skimage.data import astronaut  # noqa: PLC0415  (extra `demo`)
+    except ModuleNotFoundError as error:
+        raise ExtraMissing(
+            f"the demo's photograph needs the extra `demo`: pip install 'deepfake-fleet[demo]' ({error})"
+        ) from error
 
     return np.asarray(astronaut(), np.uint8)  # type: ignore[no-untyped-call]
 

@@ -94,7 +94,7 @@ class Demo:
             follower = undo.enter_context(Follower(settings.kafka))
             with self._view.step("building media from a photograph") as step:
                 self.media = build(self._media_folder)
-                step.came = "media: a photograph as clip and still, untouched and with the face re-blended"
+                step.came = "media: a clip and a still, untouched and with the face re-blended"
             self._publish(settings)
             self._follow(follower, agents)
             with self._view.step("reading the rows back") as step:

@@ -12,19 +12,19 @@ import sys
 import threading
 import time
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 
 from agents.media.answers import LARGEST_COUNT, failure_in, frame_in, probe_in
 from agents.media.exceptions import MediaError
-from agents.media.frames import FramePlan, MediaProbe
+from agents.media.frames import MediaProbe
+from agents.media.jobs import Job
 from agents.media.patience import OutOfPatience, Patience
 from agents.media.protocol import MOST_DATA, Channel, Closed, Kind, Message, ProtocolError
 from agents.media.sandbox_policy import SandboxPolicy
 from agents.media.shared_frames import CHANNELS, Frame, Ring
-from agents.media.sniff import Sniffed
 from agents.media.source import MediaSource
 
-__all__ = ["Decoder", "DecoderStartError", "Job", "SandboxPolicy"]
+__all__ = ["Decoder", "DecoderStartError", "SandboxPolicy"]
 
 _TICK_S = 0.25  # how exactly the limits of time are kept
 _STALL_S = 10.0  # a message that began and does not end within this is a decoder gone bad
@@ -37,27 +37,6 @@ _BOOT = (
 
 class DecoderStartError(RuntimeError):
     """A decoder process does not come up: the installation is at fault, not the media."""
-
-
-@dataclass(slots=True)
-class Job:
-    """One probe (no plan) or one decoding, from the thread that wants it to the one that drives a decoder.
-
-    Attributes:
-        source: The media, for reads; its owner may close it at any time.
-        sniffed: Its type.
-        plan: Frames wanted, or None for a probe.
-        fd: A descriptor of the job's own with the media in a local file, or None.
-        results: Frames or the probe as they come; then an error, or None, as the end.
-        cancelled: Set when nobody wants the rest.
-    """
-
-    source: MediaSource
-    sniffed: Sniffed
-    plan: FramePlan | None
-    fd: int | None
-    results: "queue.SimpleQueue[Frame | MediaProbe | Exception | None]" = field(default_factory=queue.SimpleQueue)
-    cancelled: threading.Event = field(default_factory=threading.Event)
 
 
 class Decoder:
@@ -119,7 +98,9 @@ class Decoder:
             self._say(Kind.CANCEL, {"job": current[0]})
 
     def kill(self) -> None:
-        """Kills the process, so that `do` ends. From any thread."""
+        """Kills the process and cancels its job, so that `do` ends soon. From any thread."""
+        if (current := self._current) is not None:
+            current[1].cancelled.set()
         self._process.kill()
 
     def end(self) -> None:

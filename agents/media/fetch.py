@@ -5,12 +5,13 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
+from agents.media.blocks import BlockCache
 from agents.media.exceptions import MediaError
 from agents.media.http_client import HttpClient
 from agents.media.http_objects import open_http
 from agents.media.local_files import open_file
 from agents.media.policy import FetchPolicy
-from agents.media.source import BlockCache, MediaSource
+from agents.media.source import MediaSource
 from agents.media.stored_objects import open_object
 from agents.media.uris import redacted, scheme_of
 

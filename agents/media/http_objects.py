@@ -5,10 +5,11 @@ import re
 import tempfile
 from dataclasses import dataclass
 
+from agents.media.blocks import BlockCache, BlockSource
 from agents.media.exceptions import MediaError
 from agents.media.http_client import Answer, HttpClient
 from agents.media.policy import FetchPolicy
-from agents.media.source import BlockCache, BlockSource, FileSource, MediaSource
+from agents.media.source import FileSource, MediaSource
 from agents.media.uris import redacted
 
 _CONTENT_RANGE = re.compile(r"bytes (?:(\d+)-(\d+)|\*)/(\d+)")
@@ -142,6 +143,8 @@ def _spool(answer: Answer, url: str, policy: FetchPolicy) -> FileSource:
         for chunk in answer.body(policy.max_bytes):
             spool.write(chunk)
         spool.flush()
-        source = FileSource(name, os.dup(spool.fileno()), answer.header("ETag") or answer.header("Last-Modified"))
+        # Opened anew, to be read only: decoder processes get this descriptor.
+        fd = os.open(f"/proc/self/fd/{spool.fileno()}", os.O_RDONLY | os.O_CLOEXEC)
+        source = FileSource(name, fd, answer.header("ETag") or answer.header("Last-Modified"))
     source.count_read(source.size)
     return source

@@ -6,8 +6,9 @@ import threading
 from types import TracebackType
 from typing import Self
 
-from agents.media.decoder import Decoder, DecoderStartError, Job
+from agents.media.decoder import Decoder, DecoderStartError
 from agents.media.frames import FramePlan, MediaProbe
+from agents.media.jobs import Job
 from agents.media.sandbox_policy import SandboxPolicy
 from agents.media.shared_frames import Frame, Ring
 from agents.media.sniff import Sniffed, sniff
@@ -16,6 +17,10 @@ from agents.media.source import MediaSource
 
 class DecoderPoolClosed(RuntimeError):
     """The pool was closed while a job was queued or under way."""
+
+
+class FramesHeld(RuntimeError):
+    """A frame was asked for while all that the ring has room for were held: release them as they are used."""
 
 
 class FrameStream:
@@ -41,12 +46,11 @@ class FrameStream:
             MediaError: Nothing more can be had; the frames until here are good.
             DecoderStartError: No decoder process comes up.
             DecoderPoolClosed: The pool was closed.
+            FramesHeld: No frame can come, as none is released.
         """
         if self._ended:
             raise StopIteration
-        if self._ring is not None:
-            self._ring.collect()
-        result = self._job.results.get()
+        result = self._result()
         if isinstance(result, Frame):
             self._ring = result.ring
             return result
@@ -54,6 +58,16 @@ class FrameStream:
         if isinstance(result, Exception):
             raise result
         raise StopIteration
+
+    def _result(self) -> Frame | MediaProbe | Exception | None:
+        while True:
+            if self._ring is not None:
+                self._ring.collect()
+            try:
+                return self._job.results.get(timeout=self._pool.policy.held_timeout_s)
+            except queue.Empty:
+                if self._ring is not None and self._ring.full:
+                    raise FramesHeld(f"all {self._ring.slots} frames of the ring are held") from None
 
     def close(self) -> None:
         """Ends the job; frames that were not taken yet are released, those that were taken are not."""

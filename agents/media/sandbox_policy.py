@@ -20,6 +20,8 @@ class SandboxPolicy:
         job_timeout_s: Longest decoding job, counted likewise.
         frame_timeout_s: Longest time without a new frame, counted likewise.
         read_timeout_s: Longest read that the parent makes for a process, in seconds.
+        held_timeout_s: How long a frame is waited for while every slot of the ring is held by others, in seconds:
+            then nobody is going to release one.
         cancel_timeout_s: How long a process may take to leave a job that nobody wants any more.
         processor_s: Processor time for one job, in seconds, enforced by the kernel.
         address_space: Virtual memory of a process, in bytes.
@@ -36,6 +38,7 @@ class SandboxPolicy:
     job_timeout_s: float = 300.0
     frame_timeout_s: float = 30.0
     read_timeout_s: float = 120.0
+    held_timeout_s: float = 60.0
     cancel_timeout_s: float = 1.0
     processor_s: int = 300
     address_space: int = 2 * 1024**3

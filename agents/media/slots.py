@@ -21,8 +21,7 @@ class Slots:
         self._rate = rate_fps
         self._first = self._first_from(plan.start_s)
         end_s = duration_s if plan.end_s is None else plan.end_s
-        self._end = None if end_s is None else self._first_from(end_s)
-        self._count = None if self._end is None else self._end - self._first
+        self._count = None if end_s is None else max(0, self._first_from(end_s) - self._first)
         self._most = plan.max_frames
         self._filled: set[int] = set()
 
@@ -36,36 +35,36 @@ class Slots:
 
     def wants(self, slot: int) -> bool:
         """Whether a frame of this slot is wanted and not there yet."""
-        return self._owns(slot) and slot not in self._filled
+        return slot not in self._filled and self._owned_from(slot) == slot
+
+    def wants_at(self, time_s: float) -> bool:
+        """Whether a frame at this time is wanted."""
+        return self.wants(self.of(time_s))
 
     def fill(self, slot: int) -> None:
-        """Notes that a slot has its frame, or is about to have it."""
+        """Notes that a slot has its frame."""
         self._filled.add(slot)
-
-    def reopen(self, slot: int) -> None:
-        """Notes that a slot did not get its frame after all."""
-        self._filled.discard(slot)
 
     def next_wanted(self, slot: int) -> int | None:
         """The first slot from `slot` on that still wants a frame, or None."""
-        slot = max(slot, self._first)
-        while self._end is None or slot < self._end:
-            if len(self._filled) >= self._most:
-                return None
-            if self.wants(slot):
-                return slot
-            slot += 1
-        return None
+        if len(self._filled) >= self._most:
+            return None
+        owned = self._owned_from(slot)
+        while owned is not None and owned in self._filled:
+            owned = self._owned_from(owned + 1)
+        return owned
 
     def _first_from(self, time_s: float) -> int:
         """The first slot that starts at or after `time_s`."""
         return math.ceil((time_s - TOLERANCE_S) * self._rate)
 
-    def _owns(self, slot: int) -> bool:
-        if slot < self._first or (self._end is not None and slot >= self._end):
-            return False
-        if self._count is None or self._count <= self._most:
-            return True
-        # Of `count` slots the ones where floor(i * most / count) steps: `most` of them, evenly spread.
-        position = slot - self._first
-        return position == 0 or (position * self._most // self._count != (position - 1) * self._most // self._count)
+    def _owned_from(self, slot: int) -> int | None:
+        """The first slot from `slot` on that the plan owns, whether it has its frame or not."""
+        position = max(0, slot - self._first)
+        if self._count is None:
+            return self._first + position
+        if self._count > self._most:
+            # Of `count` slots the plan owns `most`, evenly spread: those at ceil(k * count / most).
+            number = (position - 1) * self._most // self._count + 1
+            position = -(-number * self._count // self._most)
+        return self._first + position if position < self._count else None

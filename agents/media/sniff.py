@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from agents.media.exceptions import MediaError
-from agents.media.source import MediaSource
+
+if TYPE_CHECKING:  # decoder processes import this module, and start quicker without what sources need
+    from agents.media.source import MediaSource
 
 ImageFormat = Literal["jpeg", "png", "webp", "gif", "bmp", "tiff", "avif"]
 VideoFormat = Literal["mp4", "matroska", "avi", "flv", "mpegts", "mpegps", "ogg"]
@@ -26,7 +28,7 @@ class Sniffed:
     format: ImageFormat | VideoFormat
 
 
-def sniff(source: MediaSource) -> Sniffed:
+def sniff(source: "MediaSource") -> Sniffed:
     """The type of an opened object.
 
     Raises:

@@ -4,9 +4,9 @@ from typing import Any
 
 import fsspec
 
+from agents.media.blocks import BlockCache, BlockSource
 from agents.media.exceptions import MediaError
 from agents.media.policy import FetchPolicy
-from agents.media.source import BlockCache, BlockSource
 from agents.media.uris import redacted, scheme_of
 
 # fsspec drivers that reach local files, other machines by other ways, or wrap a second URL: never for strangers.

@@ -11,7 +11,7 @@ import os
 import select
 import socket
 import sys
-from collections import OrderedDict, deque
+from collections import deque
 from dataclasses import asdict
 from typing import cast
 
@@ -21,100 +21,18 @@ from agents.media.confinement import allow_processor_time, confine
 from agents.media.containers import ReadableFile
 from agents.media.exceptions import MediaError
 from agents.media.frames import DecodeBudget, DecodedFrame, FramePlan
+from agents.media.media_file import LocalFile, MediaFile, RemoteFile
 from agents.media.protocol import Channel, Closed, Kind, Message
 from agents.media.sniff import ImageFormat, VideoFormat
 from agents.media.video import decode_video, probe_video
 
-_CHUNK = 64 * 1024  # what is asked of the parent at a time; it reads larger blocks, and ahead
-_CHUNKS_KEPT = 16
 
-
-class _Cancelled(Exception):
+class Cancelled(Exception):
     """The parent does not want the job any more."""
 
 
-class _Lost(Exception):
+class Lost(Exception):
     """The parent cannot get the media's bytes."""
-
-
-class _File:
-    """The media as a file object, counting the bytes that were read of it."""
-
-    def __init__(self, worker: "Worker", size: int) -> None:
-        self._worker = worker
-        self._size = size
-        self._position = 0
-        self.bytes_read = 0
-
-    def read(self, size: int = -1, /) -> bytes:
-        """At most `size` bytes from the position; all that is left when it is negative."""
-        left = self._size - self._position
-        length = left if size < 0 else min(size, left)
-        if length <= 0:
-            return b""
-        data = self._bytes(self._position, length)
-        self._position += len(data)
-        return data
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
-        """Moves the position."""
-        base = (0, self._position, self._size)[whence]
-        if base + offset < 0:
-            raise ValueError("the position would be negative")
-        self._position = base + offset
-        return self._position
-
-    def tell(self) -> int:
-        """The position."""
-        return self._position
-
-    def seekable(self) -> bool:
-        """Always."""
-        return True
-
-    def readable(self) -> bool:
-        """Always."""
-        return True
-
-    def close(self) -> None:
-        """Nothing to do: what was passed to this process is closed with its job."""
-
-    def _bytes(self, offset: int, length: int) -> bytes:
-        raise NotImplementedError
-
-
-class _LocalFile(_File):
-    """Media that lies in a file, by descriptor. Its position is our own: the file's is shared with other processes."""
-
-    def __init__(self, worker: "Worker", size: int, fd: int) -> None:
-        super().__init__(worker, size)
-        self._fd = fd
-
-    def _bytes(self, offset: int, length: int) -> bytes:
-        self._worker.listen()
-        data = os.pread(self._fd, length, offset)
-        self.bytes_read += len(data)
-        return data
-
-
-class _RemoteFile(_File):
-    """Media whose bytes the parent reads for us, in chunks, of which the last few are kept."""
-
-    def __init__(self, worker: "Worker", size: int) -> None:
-        super().__init__(worker, size)
-        self._chunks: OrderedDict[int, bytes] = OrderedDict()
-
-    def _bytes(self, offset: int, length: int) -> bytes:
-        index, start = divmod(offset, _CHUNK)
-        chunk = self._chunks.get(index)
-        if chunk is None:
-            first = index * _CHUNK
-            chunk = self._worker.ask(first, min(_CHUNK, self._size - first))
-            self._chunks[index] = chunk
-            if len(self._chunks) > _CHUNKS_KEPT:
-                self._chunks.popitem(last=False)
-        self._chunks.move_to_end(index)
-        return chunk[start : start + length]
 
 
 class Worker:
@@ -157,23 +75,23 @@ class Worker:
         """Takes in what the parent has said meanwhile.
 
         Raises:
-            _Cancelled: It does not want the job any more.
+            Cancelled: It does not want the job any more.
         """
         while select.select([self._channel], [], [], 0)[0]:
             self._note(self._channel.receive())
         if self._cancelled:
-            raise _Cancelled
+            raise Cancelled
 
     def ask(self, offset: int, length: int) -> bytes:
         """Bytes of the media, from the parent.
 
         Raises:
-            _Lost: It cannot get them.
-            _Cancelled: It does not want the job any more.
+            Lost: It cannot get them.
+            Cancelled: It does not want the job any more.
         """
         self.listen()
         if self._lost:
-            raise _Lost
+            raise Lost
         self._channel.send(Kind.READ, {"offset": offset, "length": length})
         while True:
             message = self._channel.receive()
@@ -181,9 +99,9 @@ class Worker:
                 return message.data
             self._note(message)
             if self._lost:
-                raise _Lost
+                raise Lost
             if self._cancelled:
-                raise _Cancelled
+                raise Cancelled
 
     def _note(self, message: Message) -> None:
         if message.kind is Kind.RELEASE:
@@ -198,12 +116,12 @@ class Worker:
         self._cancelled = self._lost = False
         size = message.integer("size", 0, 1 << 62)
         fd = message.descriptors[0] if message.descriptors else None
-        file = _RemoteFile(self, size) if fd is None else _LocalFile(self, size, fd)
+        file = RemoteFile(size, self.ask) if fd is None else LocalFile(size, fd, self.listen)
         allow_processor_time(self._processor_s)
         failure: MediaError | None = None
         try:
             self._do(message, file, size)
-        except (_Cancelled, _Lost):
+        except (Cancelled, Lost):
             pass
         except Closed:
             raise
@@ -222,7 +140,7 @@ class Worker:
         else:
             self._channel.send(Kind.FAILED, done | {"kind": failure.kind, "reason": failure.reason})
 
-    def _do(self, message: Message, file: _File, size: int) -> None:
+    def _do(self, message: Message, file: MediaFile, size: int) -> None:
         container = message.text("format")
         is_image = message.fields["image"] is True
         plan = message.fields["plan"]
@@ -252,7 +170,7 @@ class Worker:
         while not self._free:
             self._note(self._channel.receive())
             if self._cancelled:
-                raise _Cancelled
+                raise Cancelled
         slot = self._free.popleft()
         start = slot * self._slot_bytes
         frame.write(self._ring[start : start + self._slot_bytes])

@@ -247,7 +247,7 @@ def _picture(axes: Axes, verdict: Verdict, picture: Image) -> None:
             bbox={"facecolor": colour, "edgecolor": colour, "pad": 1.6, "linewidth": 2.2},
         )
     if verdict.content_type is ContentType.VIDEO:
-        axes.set_xlabel(f"most suspicious frame, {frame.pts_ms / 1000:.2f} s", color=_FAINT, fontsize=9.5)
+        axes.set_xlabel(f"highest score, {frame.pts_ms / 1000:.2f} s", color=_FAINT, fontsize=9.5)
 
 
 def _paper(axes: Axes) -> None:

@@ -13,7 +13,10 @@ from agents.following import Upload
 from agents.report.cards import LABEL_STYLES
 from agents.report.wording import counted
 
-_BAR = 24
+_NAME = 22
+"""Characters of a name: of a long path its end."""
+_BAR = 12
+"""Columns: the rest of 80 is needed for words."""
 
 
 class UploadProgress:
@@ -33,15 +36,15 @@ class UploadProgress:
     def __rich__(self) -> Table:
         table = Table.grid(padding=(0, 1))
         table.add_column(width=1)
-        table.add_column(no_wrap=True, overflow="ellipsis", max_width=32)
+        table.add_column(no_wrap=True)
         table.add_column(width=_BAR)
         table.add_column(no_wrap=True)
-        table.add_column(no_wrap=True, justify="right", style="dim")
+        table.add_column(no_wrap=True, justify="right", style="dim", min_width=7)
         for upload in self._uploads:
             until = self._clock() if upload.verdict_at is None else upload.verdict_at
             table.add_row(
                 self._mark(upload),
-                upload.name,
+                upload.name if len(upload.name) <= _NAME else f"…{upload.name[1 - _NAME :]}",
                 _bar(upload),
                 _state(upload),
                 f"{max(0.0, until - self._started):.1f} s",
@@ -76,21 +79,25 @@ class ProgressLines:
 
 
 def _bar(upload: Upload) -> ProgressBar:
+    total, completed = upload.segments or 1, upload.segments_done
     if upload.verdict is not None:
-        return ProgressBar(total=1, completed=1, width=_BAR)
-    if upload.segments is None:
-        return ProgressBar(total=1, completed=0, width=_BAR)
-    return ProgressBar(total=upload.segments, completed=upload.segments_done, width=_BAR)
+        completed = total
+    return ProgressBar(
+        total=total,
+        completed=completed,
+        width=_BAR,
+        style="bright_black",
+        complete_style="cyan",
+        finished_style="green",
+    )
 
 
 def _state(upload: Upload) -> Text:
     if upload.verdict is not None:
         said = upload.verdict.label
-        return Text(f"{said}{_seen(upload)}", LABEL_STYLES[said].removeprefix("bold "))
+        seen = f", {counted(upload.frames, 'frame')}, {counted(upload.faces, 'face')}" if upload.frames else ""
+        return Text(f"{said}{seen}", LABEL_STYLES[said].removeprefix("bold "))
     if upload.segments is None:
         return Text("published", "dim")
-    return Text(f"{upload.stage}, {upload.segments_done} of {counted(upload.segments, 'segment')}{_seen(upload)}")
-
-
-def _seen(upload: Upload) -> str:
-    return f", {counted(upload.frames, 'frame')}, {counted(upload.faces, 'face')}" if upload.frames else ""
+    frames = f", {counted(upload.frames, 'frame')}" if upload.frames else ""
+    return Text(f"{upload.segments_done} of {counted(upload.segments, 'segment')}{frames}")

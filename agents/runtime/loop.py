@@ -13,7 +13,7 @@ from agents.runtime.clients import GroupProtocol
 from agents.runtime.deadline import Deadline
 from agents.runtime.exceptions import AgentStopped, GroupProtocolUnsupported, TopicsMissing, Unavailable
 from agents.runtime.health import Health
-from agents.runtime.in_flight import InFlight
+from agents.runtime.in_flight import Flow, InFlight
 from agents.runtime.messages import Incoming, Partition
 from agents.runtime.metrics import Metrics
 
@@ -23,6 +23,11 @@ _POLL_S = 0.1
 """How long the loop waits for a message at a time: how late it notices a stop, seconds."""
 _PAUSED_POLL_S = 0.01
 """The same while a lane is paused: how late it is resumed, seconds."""
+_PATIENCE_S = 0.25
+"""How long the loop reads nothing, when every lane is full, before it pauses them: librdkafka drops what it has fetched
+of a paused partition, and fetches again only half a second to a second after a resume (`python -m bench runtime`)."""
+_ROOM_EVERY_S = 0.002
+"""How often it then looks for room, seconds."""
 _READ_AT_ONCE = 64
 _LAG_EVERY_S = 5.0
 _METADATA_TIMEOUT_S = 10.0
@@ -161,6 +166,8 @@ class ConsumerLoop:
 
     def _regulate(self) -> None:
         flow = self._in_flight.flow()
+        if flow.pause and len(self._in_flight.paused_topics()) == len(self._topics):
+            flow = self._wait_for_room(flow)
         if flow.pause:
             self._consumer.pause(self._partitions_of(flow.pause))
         if flow.resume:
@@ -169,6 +176,15 @@ class ConsumerLoop:
         self._metrics.in_flight_messages.set(messages)
         self._metrics.in_flight_bytes.set(size)
         self._metrics.paused_lanes.set(len(self._in_flight.paused_topics()))
+
+    def _wait_for_room(self, flow: Flow) -> Flow:
+        """Wait a moment for a lane to need messages again; return what is still to be paused and resumed then."""
+        deadline = Deadline.after(_PATIENCE_S)
+        while not (deadline.expired or self._stopping.wait(_ROOM_EVERY_S)):
+            needy = self._in_flight.flow().resume
+            if needy:
+                return Flow(flow.pause - needy, needy - flow.pause)
+        return flow
 
     def _partitions_of(self, topics: frozenset[str]) -> list[TopicPartition]:
         return [

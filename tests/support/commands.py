@@ -13,7 +13,9 @@ from time import sleep
 from agents.local.processes import await_gone, children_of
 from agents.runtime.deadline import Deadline
 
-_FLEET = (sys.executable, "-m", "agents.cli")
+_FLEET = (str(Path(sys.executable).with_name("fleet")),)
+"""The script and not `-m agents.cli`: after `-m`, CPython 3.11 ends by SIGINT itself where a KeyboardInterrupt passed
+through an `exec` of text, although it was caught later (Modules/main.c, unhandled_keyboard_interrupt)."""
 
 
 def fleet_environment(variables: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -19,7 +19,7 @@ from agents.media.exceptions import MediaError
 from agents.media.fetch import Fetcher
 from agents.media.frames import DecodeBudget, FramePlan
 from agents.media.policy import FetchPolicy
-from agents.media.sandbox import DecoderPool, DecoderPoolClosed
+from agents.media.sandbox import DecoderPool, DecoderPoolClosed, FramesHeld
 from agents.media.sandbox_policy import SandboxPolicy
 from agents.media.shared_frames import Frame
 from agents.media.sniff import sniff
@@ -264,6 +264,16 @@ def test_the_decoder_waits_for_slots_and_goes_on_when_they_are_released(media: M
             for frame in held:
                 frame.release()
             assert [marked_number(pixels) for *_, pixels in taken(frames)] == list(range(3, 75))
+
+
+def test_holding_every_frame_and_asking_for_more_is_an_error(media: MediaFolder, opened: Opener) -> None:
+    policy = quick(ring_slots=2, held_timeout_s=0.2)
+    with DecoderPool(policy) as pool, pool.frames(opened(media.clip(CLIP)), SMALL) as frames:
+        held = [next(frames), next(frames)]
+        with pytest.raises(FramesHeld):
+            next(frames)
+        held[0].release()
+        assert marked_number(next(frames).pixels) == 2
 
 
 def test_frames_that_are_forgotten_are_released(media: MediaFolder, opened: Opener) -> None:
