@@ -128,7 +128,8 @@ class DetectorSet:
                 session = Session(entry, graphs[entry.name], provider=options.provider, threads=options.threads)
                 batcher = Batcher(
                     session,
-                    max_batch=options.max_batch,
+                    # Waiting to fill more than the model runs at once would gain nothing.
+                    max_batch=min(options.max_batch, entry.buckets[-1]),
                     max_delay_s=options.max_delay_s,
                     max_queued=options.max_queued,
                     on_batch=on_batch,
