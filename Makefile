@@ -30,7 +30,8 @@ test-unit: $(STAMP)
 	$(BIN)/pytest tests/unit --numprocesses 2 --quiet
 
 test-pipeline: $(STAMP)
-	$(BIN)/pytest tests/pipeline --broker $(BROKER) --numprocesses $(WORKERS) --dist loadgroup --quiet
+	$(BIN)/pytest tests/pipeline --broker $(BROKER) $(if $(filter apache,$(BROKER)),-m "not own_servers") \
+	  --numprocesses $(WORKERS) --dist worksteal --quiet
 
 check: $(STAMP)    ## ruff, mypy --strict, import-linter, generated files
 	$(BIN)/ruff check .

@@ -34,6 +34,8 @@ from agents.local.processes import await_gone, children_of, is_alive
 from agents.local.wheels import wheel_folder
 from agents.runtime.deadline import Deadline
 
+pytestmark = pytest.mark.own_servers
+
 HOLDS_A_STACK = """
 import json, signal, sys, psycopg
 from agents.local import EmbeddedStack
