@@ -195,7 +195,7 @@ class MediaSettings(Section):
     """Between two pieces of an answer, seconds."""
     max_redirects: Annotated[int, Field(ge=0)] = 5
     """Redirects that are followed."""
-    block_kib: Annotated[int, Field(ge=16)] = 512
+    block_kib: Annotated[int, Field(ge=16)] = 256
     """How much a range request asks for, KiB."""
     cache_mib: Positive = 32
     """Blocks kept of one open media, MiB."""
