@@ -1,0 +1,66 @@
+"""What a benchmark ran on."""
+
+import platform
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Self
+
+from models.cpus import available_cpus
+
+_LIBRARIES = (
+    "av",
+    "confluent-kafka",
+    "numpy",
+    "onnxruntime",
+    "opencv-python-headless",
+    "orjson",
+    "psycopg",
+    "pydantic",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """A machine and the software on it."""
+
+    cpu: str
+    cores: int
+    memory_gib: float
+    system: str
+    python: str
+    broker: str
+    libraries: tuple[str, ...]
+
+    @classmethod
+    def here(cls, broker: str) -> Self:
+        """Return this one."""
+        return cls(
+            cpu=_field(Path("/proc/cpuinfo"), "model name") or platform.processor() or platform.machine(),
+            cores=available_cpus(),
+            memory_gib=int((_field(Path("/proc/meminfo"), "MemTotal") or "0 kB").split()[0]) / 1024**2,
+            system=f"{platform.system()} {platform.release()}",
+            python=platform.python_version(),
+            broker=broker,
+            libraries=tuple(f"{name} {version(name)}" for name in _LIBRARIES),
+        )
+
+    def markdown(self) -> str:
+        """Return it as a list."""
+        return "\n".join(
+            [
+                f"* Machine: {self.cpu}, {self.cores} cores, {self.memory_gib:.0f} GiB, {self.system}",
+                f"* Broker: {self.broker}",
+                f"* Python {self.python}; {', '.join(self.libraries)}",
+                "",
+            ]
+        )
+
+
+def _field(file: Path, name: str) -> str | None:
+    """Return the first field of that name in a file of `name: value` lines."""
+    for line in file.read_text().splitlines():
+        key, _, value = line.partition(":")
+        if key.strip() == name:
+            return value.strip()
+    return None
