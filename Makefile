@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 BROKER ?= embedded
 WORKERS ?= 3
 
-.PHONY: help install lock generate check test test-unit test-pipeline kafka demo bench clean
+.PHONY: help install lock generate check test test-unit test-pipeline kafka demo bench bench-quick clean
 
 help:              ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 18
@@ -44,7 +44,10 @@ kafka: $(STAMP)    ## fetch real Apache Kafka (needs Java and Maven), once
 	$(BIN)/python -m agents.local.apache fetch
 
 bench: $(STAMP)    ## measure, and write docs/benchmarks.md
-	$(BIN)/python -m bench
+	$(BIN)/python -m bench --write
+
+bench-quick: $(STAMP)  ## the same in a minute, writing nothing: do the benchmarks run?
+	$(BIN)/python -m bench --quick
 
 generate: $(STAMP) ## JSON Schemas, AsyncAPI, docs/messages.md, docs/configuration.md
 	$(BIN)/python -m tools.generate

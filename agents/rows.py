@@ -57,8 +57,9 @@ def _insert(
     rows: Sequence[Sequence[_Cell]],
 ) -> set[object]:
     names = ", ".join(name for name, _ in columns)
-    # A jsonb value is sent as text, and cast inside: psycopg sends arrays of one type.
-    arrays = ", ".join(f"%s::{'text' if kind == 'jsonb' else kind}[]" for _, kind in columns)
+    # A jsonb value is sent as text, and cast inside: psycopg sends arrays of one type. In binary (%b): in text it
+    # would look at every cell for characters to quote.
+    arrays = ", ".join(f"%b::{'text' if kind == 'jsonb' else kind}[]" for _, kind in columns)
     values = ", ".join(f"given.{name}::{kind}" for name, kind in columns)
     statement = (
         f"INSERT INTO deepfake_detection.{table} ({names}) "  # noqa: S608  (names are literals of this module)

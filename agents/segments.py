@@ -18,9 +18,9 @@ from schemas.media import Segment
 from schemas.verdict import Outcome, Progress, Verdict
 from topics import catalogue
 
-_AHEAD = 16
-"""Segments of a lane that are read ahead, for each handler. They are small; what waits here is not lost to
-other workers, whose partitions are others; and a lane that pauses often waits for the broker often."""
+_AHEAD = 64
+"""Segments of a lane that are read ahead, for each handler. They are small, and what waits here is not lost to other
+workers, whose partitions are others. Half of it hides the half second that a resumed partition takes to give again."""
 _REPEATABLE = (Outcome.SCORED, Outcome.NO_FACE, Outcome.UNDECODABLE)
 """Outcomes that the same bytes will always have."""
 

@@ -167,12 +167,13 @@ def measure(run: Run) -> Section:
         ("", "bare client", "runtime", "ratio", "bare, CPU us", "runtime, CPU us", "resuming, ms"),
         tuple(rows),
         f"The bare client consumes up to {_AT_ONCE} messages at a time and stores their offsets; with outputs it "
-        "produces the same bytes and counts delivery reports. The runtime does what an agent's messages need: lanes "
-        "with budgets of messages and bytes, watermarks, a handler thread and a finisher, traces, metrics; its outputs "
-        "are events that it encodes. CPU is of the whole process, librdkafka's threads included, a message. What eats "
-        "the rest is that work, in Python, under one interpreter lock. Before the count a full lane resumes: the last "
-        "column is how long it then went without a message, since librdkafka drops what it had fetched of a paused "
-        "partition, and is slow to fetch again.",
+        "produces the same bytes and counts delivery reports. Both begin with what librdkafka has fetched ahead, 16 "
+        "MiB at most: small messages measure the clients, not the broker. The runtime does what an agent's messages "
+        "need: lanes with budgets of messages and bytes, watermarks, a handler thread and a finisher, traces, metrics; "
+        "its outputs are events that it encodes. CPU is of the whole process, librdkafka's threads included, a "
+        "message. What eats the rest is that work, in Python, under one interpreter lock. Before the count a full lane "
+        "resumes: the last column is how long it then went without a message, since librdkafka drops what it had "
+        "fetched of a paused partition, and is slow to fetch again.",
     )
     return Section("The runtime's loop", (table,))
 

@@ -211,7 +211,7 @@ def _pace_table(models: ModelSet, rate_fps: float, bench: Workbench, ways: Seque
         f"{bench.clips} times {clip.duration_s:.0f} s of {clip.width}x{clip.height} {clip.codec}, {rate_fps:g} frames "
         f"of each second, one face in each; models: {models.remark}. The bare loop decodes with PyAV, detects, crops "
         "and runs the detectors' sessions, in one thread of one process. All share the sessions, "
-        f"{threads} threads each, and one decoding thread. The last two columns do not depend on how busy the "
+        f"{threads} threads each, and one decoding thread. The last two columns hardly depend on how busy the "
         "machine was: processor time of this process and its decoders, and the bare loop's share of it. What "
         "the path adds to it are the sandboxed decoder, the quality gate, scene cuts, batching and records.",
     )
