@@ -303,3 +303,19 @@ def fit_head(
     from agents.cli.fit_head import fit_head as fit
 
     fit(data, adopt, seed)
+
+
+@models_app.command("measure-faces")
+def measure_faces(
+    data: Annotated[
+        Path,
+        typer.Option(exists=True, file_okay=False, help="Folder with the faces to find.", show_default=False),
+    ],
+) -> None:
+    """Measure recall and speed of the face detector, and write its model card.
+
+    Example: [cyan]fleet models measure-faces --data ../shared/data[/]
+    """
+    from agents.cli.measure_faces import measure_faces as measure
+
+    measure(data)

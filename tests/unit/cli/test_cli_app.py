@@ -26,6 +26,7 @@ COMMANDS = (
     ("models", "pull"),
     ("models", "verify"),
     ("models", "fit-head"),
+    ("models", "measure-faces"),
 )
 HEAVY = ("av", "confluent_kafka", "cv2", "faust", "numpy", "onnxruntime", "psycopg", "pydantic", "redis")
 
