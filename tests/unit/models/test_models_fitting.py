@@ -9,7 +9,7 @@ from skimage.data import astronaut
 
 from models.exceptions import ManifestError
 from models.faces import Face, FaceDetector
-from models.fit_head import ENTRY, GENERATORS, Fit, adopt
+from models.fit_head import ENTRY, GENERATORS, REALS, Fit, adopt
 from models.fitting.bench import Bench
 from models.fitting.cards import face_card, synthetic_card
 from models.fitting.embeddings import Encoder
@@ -242,7 +242,7 @@ def test_faces_of_a_video_are_found_all_over_it(data: Path, detector: FaceDetect
 def test_a_bench_measures_beside_the_shortcuts(
     data: Path, detector: FaceDetector, manifest: Manifest, tmp_path: Path
 ) -> None:
-    groups = [read_group(data, name, detector, 6, silent) for name in ("val/real", *GENERATORS)]
+    groups = [read_group(data, name, detector, 6, silent) for name in (*REALS[1:], *GENERATORS)]
     faces = [face for group in groups for face in group.faces]
     with Encoder(manifest.entry(ENTRY), default_cache(), tmp_path) as encoder:
         bench = Bench(manifest.entry(ENTRY), encoder, GENERATORS, 1, silent)
