@@ -22,6 +22,7 @@ from schemas.verdict import (
     FaceAnalysis,
     FaceQuality,
     FrameAnalysis,
+    HeadPose,
     Label,
     ModelVersion,
     Outcome,
@@ -296,6 +297,11 @@ def _face(face: FaceEvidence) -> FaceAnalysis:
             exposure=quality.exposure,
             frontality=quality.frontality,
             usable=quality.usable,
+            contrast=quality.contrast,
+            noise=quality.noise,
+            blockiness=quality.blockiness,
+            occlusion=quality.occlusion,
+            pose=HeadPose(yaw=quality.pose.yaw, pitch=quality.pose.pitch, roll=quality.pose.roll),
         ),
         scores={name: sigmoid(value) for name, value in face.logits.items()},
     )
@@ -330,6 +336,9 @@ def _quality(frames: Sequence[FrameEvidence], coverage: float) -> QualityMetrics
         median_face_px=median([face.quality.size_px for face in faces] or [0.0]),
         median_sharpness=median([face.quality.sharpness for face in faces] or [0.0]),
         median_exposure=median([face.quality.exposure for face in faces] or [0.0]),
+        median_contrast=median(face.quality.contrast for face in faces) if faces else None,
+        median_noise=median(face.quality.noise for face in faces) if faces else None,
+        median_occlusion=median(face.quality.occlusion for face in faces) if faces else None,
         coverage=coverage,
     )
 

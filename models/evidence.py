@@ -24,14 +24,37 @@ class RelativeBox:
 
 
 @dataclass(frozen=True, slots=True)
+class Pose:
+    """Where a head looks, degrees; zeros are a frontal, upright face."""
+
+    yaw: float = 0.0
+    """Positive to the picture's right."""
+    pitch: float = 0.0
+    """Positive upwards."""
+    roll: float = 0.0
+    """Positive clockwise."""
+
+
+@dataclass(frozen=True, slots=True)
 class Quality:
-    """How well a face can be judged: size in pixels, the rest in [0, 1]."""
+    """How well a face can be judged: size in pixels, the rest in [0, 1].
+
+    The defaults are a face with nothing against it: results of workers that did not measure these are still read.
+    """
 
     size_px: float
     sharpness: float
     exposure: float
     frontality: float
     usable: bool
+    contrast: float = 1.0
+    noise: float = 0.0
+    """0 none to 1 nothing else."""
+    blockiness: float = 0.0
+    """0 none to 1 only blocks of a codec."""
+    occlusion: float = 0.0
+    """0 no sign of anything before the face to 1 strong ones; a hint."""
+    pose: Pose = Pose()
 
 
 @dataclass(frozen=True, slots=True)

@@ -178,7 +178,14 @@ def _face(image: NDArray[np.uint8], face: Face, gate: QualityGate) -> FaceEviden
     left, right = (min(max(float(edge), 0.0), float(width)) for edge in (face.box[0], face.box[2]))
     top, bottom = (min(max(float(edge), 0.0), float(height)) for edge in (face.box[1], face.box[3]))
     inside = image[int(top) : max(int(top) + 1, int(bottom)), int(left) : max(int(left) + 1, int(right))]
-    quality = face_quality(inside, min(right - left, bottom - top), face.landmarks, gate)
+    quality = face_quality(
+        inside,
+        min(right - left, bottom - top),
+        face.landmarks,
+        gate,
+        detection_score=face.score,
+        origin=(int(left), int(top)),
+    )
     box = RelativeBox(left / width, top / height, (right - left) / width, (bottom - top) / height)
     return FaceEvidence(box, min(1.0, max(0.0, face.score)), quality)
 

@@ -117,8 +117,19 @@ class ManipulationType(Part):
     """The probabilities of a verdict sum to at most 1."""
 
 
+class HeadPose(Part):
+    """Where a head looks, degrees, from five landmarks: right to some ten degrees."""
+
+    yaw: float
+    """Positive to the picture's right."""
+    pitch: float
+    """Positive upwards."""
+    roll: float
+    """Positive clockwise."""
+
+
 class FaceQuality(Part):
-    """How well a face can be judged."""
+    """How well a face can be judged. What may be null is null in verdicts older than it."""
 
     size_px: Annotated[float, Field(ge=0)]
     """The shorter side of its box, pixels of the examined frame."""
@@ -130,6 +141,16 @@ class FaceQuality(Part):
     """0 profile to 1 frontal."""
     usable: bool
     """Whether it passed the quality gate."""
+    contrast: Score | None = None
+    """0 of one brightness to 1 black and white."""
+    noise: Score | None = None
+    """0 none to 1 nothing else."""
+    blockiness: Score | None = None
+    """0 none to 1 only blocks of a codec."""
+    occlusion: Score | None = None
+    """0 no sign of anything before the face to 1 strong ones; a hint."""
+    pose: HeadPose | None = None
+    """Where the head looks."""
 
 
 class FaceAnalysis(Part):
@@ -230,6 +251,12 @@ class QualityMetrics(Part):
     """Median over the faces."""
     median_exposure: Score
     """Median over the faces."""
+    median_contrast: Score | None = None
+    """Median over the faces; null without a face."""
+    median_noise: Score | None = None
+    """Median over the faces; null without a face."""
+    median_occlusion: Score | None = None
+    """Median over the faces; null without a face."""
     coverage: Score
     """Share of the planned time ranges that could be read."""
 

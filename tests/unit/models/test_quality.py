@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
@@ -5,7 +7,9 @@ from hypothesis import given, strategies as st
 from numpy.typing import NDArray
 from skimage import data
 
-from models.quality import DEFAULT_GATE, QualityGate, face_quality
+from bench.artifacts import LANDMARKS
+from models.faces import Face, FaceDetector
+from models.quality import DEFAULT_GATE, QualityGate, colour_outlier, face_quality, head_pose, noise_deviation
 
 Image = NDArray[np.uint8]
 Points = NDArray[np.float32]
@@ -97,6 +101,134 @@ def test_a_face_is_measured_at_one_size_whatever_its_own(portrait: Image) -> Non
 @given(seed=st.integers(0, 1000), height=st.integers(1, 300), width=st.integers(1, 300))
 def test_every_measure_of_any_picture_is_a_share(seed: int, height: int, width: int) -> None:
     crop = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
-    quality = face_quality(crop, float(min(height, width)), FRONTAL)
-    for share in (quality.sharpness, quality.exposure, quality.frontality):
+    quality = face_quality(crop, float(min(height, width)), FRONTAL, detection_score=0.5, origin=(3, 200))
+    for share in (
+        quality.sharpness,
+        quality.exposure,
+        quality.frontality,
+        quality.contrast,
+        quality.noise,
+        quality.blockiness,
+        quality.occlusion,
+    ):
         assert 0.0 <= share <= 1.0
+
+
+ORIGIN = (160, 60)
+"""Of the portrait in its photograph, where `LANDMARKS` are."""
+HALVES = {
+    "left": (slice(0, 140), slice(0, 65)),
+    "lower": (slice(75, 140), slice(0, 130)),
+    "upper": (slice(0, 60), slice(0, 130)),
+}
+
+
+def covered(portrait: Image, half: str, colour: tuple[int, int, int]) -> Image:
+    image = portrait.copy()
+    image[HALVES[half]] = colour
+    return image
+
+
+def test_a_face_in_haze_is_no_evidence(portrait: Image) -> None:
+    haze = (150 + (portrait.astype(np.float32) - 150) * 0.05).astype(np.uint8)
+    quality = face_quality(haze, 120.0, FRONTAL)
+    assert quality.contrast < DEFAULT_GATE.contrast < face_quality(portrait, 120.0, FRONTAL).contrast
+    assert not quality.usable
+
+
+def test_a_face_lost_in_noise_is_no_evidence(portrait: Image) -> None:
+    noise = np.random.default_rng(1).normal(0, 80, portrait.shape)
+    quality = face_quality(np.clip(portrait + noise, 0, 255).astype(np.uint8), 120.0, FRONTAL)
+    assert quality.noise > DEFAULT_GATE.most_noise
+    assert not quality.usable
+
+
+@pytest.mark.parametrize("deviation", [2.0, 5.0, 10.0, 20.0])
+def test_the_deviation_of_noise_is_found_on_a_slope(deviation: float) -> None:
+    slope = np.add.outer(np.linspace(60, 120, 200), np.linspace(0, 60, 200))
+    noisy = slope + np.random.default_rng(1).normal(0, deviation, slope.shape)
+    assert noise_deviation(slope.astype(np.uint8)) < 1.0
+    assert noise_deviation(np.clip(noisy, 0, 255).astype(np.uint8)) == pytest.approx(deviation, rel=0.1)
+
+
+def test_a_strongly_compressed_face_shows_blocks_and_stays_evidence(portrait: Image) -> None:
+    _, encoded = cv2.imencode(".jpg", portrait, [cv2.IMWRITE_JPEG_QUALITY, 12])
+    compressed = face_quality(np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR), np.uint8), 120.0, FRONTAL)
+    assert compressed.blockiness > face_quality(portrait, 120.0, FRONTAL).blockiness + 0.2
+    assert compressed.usable
+
+
+def head(yaw: float, pitch: float, roll: float) -> Points:
+    """Eyes, nose and mouth corners of a head turned by these degrees, seen from afar."""
+    points = np.array([[-18, -20, 0], [18, -20, 0], [0, 3, 15], [-15, 20, 0], [15, 20, 0]], np.float64)
+    y, p, r = np.radians([yaw, pitch, roll])
+    turned = points @ np.array([[np.cos(y), 0, -np.sin(y)], [0, 1, 0], [np.sin(y), 0, np.cos(y)]])
+    turned = turned @ np.array([[1, 0, 0], [0, np.cos(p), np.sin(p)], [0, -np.sin(p), np.cos(p)]])
+    turned = turned @ np.array([[np.cos(r), np.sin(r), 0], [-np.sin(r), np.cos(r), 0], [0, 0, 1]])
+    return np.asarray(turned[:, :2] * 1.7 + 90, np.float32)
+
+
+@pytest.mark.parametrize("roll", [-40.0, 0.0, 25.0, 100.0])
+@pytest.mark.parametrize("pitch", [-20.0, 0.0, 20.0])
+@pytest.mark.parametrize("yaw", [-40.0, -15.0, 0.0, 30.0])
+def test_the_pose_of_a_turned_head_is_found(yaw: float, pitch: float, roll: float) -> None:
+    pose = head_pose(head(yaw, pitch, roll))
+    assert pose.yaw == pytest.approx(yaw, abs=8)
+    assert pose.pitch == pytest.approx(pitch, abs=8)
+    assert pose.roll == pytest.approx(roll, abs=8)
+
+
+def test_landmarks_in_one_place_look_nowhere() -> None:
+    pose = head_pose(np.ones((5, 2), np.float32))
+    assert (pose.yaw, pose.pitch, pose.roll) == (0.0, 0.0, 0.0)
+
+
+@pytest.mark.parametrize("half", HALVES)
+@pytest.mark.parametrize("colour", [(60, 90, 150), (40, 160, 60), (250, 230, 20)])
+def test_a_face_half_covered_is_no_evidence(portrait: Image, half: str, colour: tuple[int, int, int]) -> None:
+    seen = face_quality(portrait, 120.0, LANDMARKS, detection_score=0.9, origin=ORIGIN)
+    hidden = face_quality(covered(portrait, half, colour), 120.0, LANDMARKS, detection_score=0.75, origin=ORIGIN)
+    assert seen.usable
+    assert seen.occlusion < 0.4
+    assert hidden.occlusion > DEFAULT_GATE.most_occlusion
+    assert not hidden.usable
+
+
+def test_a_doubtful_detection_makes_another_colour_weigh_more(portrait: Image) -> None:
+    image = covered(portrait, "lower", (60, 60, 60))
+    sure, doubtful = (
+        face_quality(image, 120.0, LANDMARKS, detection_score=score, origin=ORIGIN).occlusion for score in (0.95, 0.6)
+    )
+    assert 0.0 < sure < doubtful
+    assert face_quality(image, 120.0, LANDMARKS).occlusion == 0.0
+
+
+def test_a_face_of_one_colour_is_covered_by_nothing() -> None:
+    assert colour_outlier(np.full((100, 100, 3), 130, np.uint8), FRONTAL) == 0.0
+
+
+def test_most_covered_faces_are_kept_out_and_hardly_any_other(data: Path, detector: FaceDetector) -> None:
+    """The share of photographs, not of faces that look at the camera: profiles are kept out too."""
+    images = [cv2.imread(str(path), cv2.IMREAD_COLOR_RGB) for path in sorted((data / "faces/val/real").glob("*.jpg"))]
+    seen, hidden = [], []
+    for image in (np.asarray(each, np.uint8) for each in images[:40]):
+        faces = detector.detect([image])[0]
+        if not faces:
+            continue
+        face = max(faces, key=lambda each: each.box[2] - each.box[0])
+        seen.append(judged(image, face))
+        x0, y0, x1, y1 = (int(edge) for edge in face.box)
+        image[(y0 + y1) // 2 : y1, x0:x1] = (60, 90, 150)
+        again = [each for each in detector.detect([image])[0] if x0 < (each.box[0] + each.box[2]) / 2 < x1]
+        hidden += [judged(image, again[0])] if again else []
+    assert len(seen) >= 38
+    assert len(hidden) >= 30
+    assert np.mean(seen) >= 0.9
+    assert np.mean(hidden) <= 0.2
+
+
+def judged(image: Image, face: Face) -> bool:
+    x0, y0, x1, y1 = (int(edge) for edge in face.box)
+    side = min(face.box[2] - face.box[0], face.box[3] - face.box[1])
+    crop = image[y0:y1, x0:x1]
+    return face_quality(crop, side, face.landmarks, detection_score=face.score, origin=(x0, y0)).usable
