@@ -47,6 +47,13 @@ class Lane(StrEnum):
     BULK = "bulk"
 
 
+class TrainedRole(StrEnum):
+    """The `models.manifest.Role` of a detector that is trained here."""
+
+    SCREEN = "screen"
+    PRIMARY = "primary"
+
+
 class FailOn(StrEnum):
     """A label that makes a command fail."""
 
@@ -303,6 +310,32 @@ def fit_head(
     from agents.cli.fit_head import fit_head as fit
 
     fit(data, adopt, seed)
+
+
+@models_app.command("train")
+def train_detector(
+    role: Annotated[
+        TrainedRole, typer.Argument(help="Which detector: the fast or the accurate one.", show_default=False)
+    ],
+    data: Annotated[
+        Path,
+        typer.Option(exists=True, file_okay=False, help="Folder with photographs of real faces.", show_default=False),
+    ],
+    folder: Annotated[Path, typer.Option(help="Where checkpoint and curves are kept.", show_default=False)],
+    start_from: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="Checkpoint to begin with, not ImageNet's weights.")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Batches to learn from, instead of the recipe's.")] = None,
+    processes: Annotated[int, typer.Option(min=1, help="That draw batches.")] = 1,
+    compiled: Annotated[bool, typer.Option("--compile", help="Compile the network first: slower start.")] = False,
+) -> None:
+    """Train a detector of altered faces on self-blended images, going on where the folder's checkpoint ends.
+
+    Example: [cyan]fleet models train primary --data ../shared/data/faces/train --folder primary[/]
+    """
+    from agents.cli.train import train
+
+    train(role.value, data, folder, start_from, steps, processes, compiled)
 
 
 @models_app.command("measure-faces")

@@ -1,0 +1,1 @@
+"""Training of the detectors of altered faces, on photographs of real faces only (extra `train`)."""
