@@ -12,18 +12,12 @@ from agents.media.exceptions import MediaError
 from agents.media.frames import FramePlan
 from agents.media.sandbox import DecoderPool
 from agents.media.source import MediaSource
+from models.asking import asking
 from models.detectors import DetectorSet
 from models.evidence import FrameEvidence
 from models.scenes import is_cut
-from models.scoring import Scored, ScoringLimits, StageSeconds, score_frames
-from schemas.media import ContentType, DetectionLevel, Segment
-
-ROLES_OF_LEVEL: Mapping[DetectionLevel, tuple[str, ...]] = {
-    DetectionLevel.BASIC: ("screen",),
-    DetectionLevel.STANDARD: ("screen", "primary", "synthetic"),
-    DetectionLevel.ADVANCED: ("screen", "primary", "synthetic", "liveness"),
-}
-"""Which detectors a level asks."""
+from models.scoring import Scored, ScoringLimits, StageSeconds, WorstFace, score_frames
+from schemas.media import ContentType, Segment
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +26,16 @@ class Failure:
 
     kind: str
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A face as a small picture, see `models.scoring.WorstFace`."""
+
+    pts_ms: int
+    logit: float
+    jpeg: str
+    """In Base64."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,8 @@ class SegmentResult:
     """The first frame as `models.scenes.view` gives it, in Base64: tells a cut at the segment's edge."""
     last_view: str = ""
     """The last frame likewise."""
+    worst: Picture | None = None
+    """The face that looks most altered."""
     seconds: Mapping[str, float] = field(default_factory=dict)
     """Time by stage: fetch, decode, faces, score."""
 
@@ -76,12 +82,6 @@ def joined(results: Sequence[SegmentResult]) -> tuple[FrameEvidence, ...]:
         cut = is_cut(b64decode(before.last_view), b64decode(after.first_view))
         frames += [replace(first, cut=cut), *rest]
     return tuple(frames)
-
-
-def asked_detectors(level: DetectionLevel, detectors: DetectorSet) -> Sequence[str]:
-    """Return the names of the detectors that a level asks, of those that are loaded."""
-    roles = ROLES_OF_LEVEL[level]
-    return [name for name, detector in detectors.detectors.items() if detector.entry.role in roles]
 
 
 def frame_plan(segment: Segment, max_side: int) -> FramePlan:
@@ -120,7 +120,7 @@ def analyse(
             scored = score_frames(
                 decoded,
                 detectors,
-                asked_detectors(segment.upload.detection_level, detectors),
+                asking(segment.upload.detection_level, detectors.entries),
                 limits,
                 seconds,
             )
@@ -136,5 +136,10 @@ def analyse(
         failure=failure,
         first_view=b64encode(scored.first_view).decode(),
         last_view=b64encode(scored.last_view).decode(),
+        worst=None if scored.worst is None else _picture(scored.worst),
         seconds={"decode": seconds.decode, "faces": seconds.faces, "score": seconds.score},
     )
+
+
+def _picture(worst: WorstFace) -> Picture:
+    return Picture(worst.pts_ms, worst.logit, b64encode(worst.jpeg).decode())

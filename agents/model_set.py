@@ -9,6 +9,7 @@ from models.batcher import BatchStats
 from models.detectors import DetectorSet, LoadOptions
 from models.fingerprint import model_set_fingerprint, preprocessing_hash
 from models.fusion import DetectorFacts
+from models.fusion_weights import NOTHING_LEARNT, load_fusion
 from models.manifest import MANIFEST, Entry, Manifest, Role
 from models.sources import OnProgress
 from schemas.verdict import ModelVersion
@@ -40,7 +41,8 @@ def planned_model_set(models: ModelSettings) -> str:
     Raises:
         ManifestError: the manifest cannot be used.
     """
-    return model_set_fingerprint(chosen(models))
+    fusion = manifest(models).fusion
+    return model_set_fingerprint(chosen(models), None if fusion is None else fusion.sha256)
 
 
 class LoadedModels:
@@ -51,6 +53,7 @@ class LoadedModels:
         self._metrics = metrics
         self._on_progress = on_progress
         self._loaded: DetectorSet | None = None
+        self._fusion = NOTHING_LEARNT
 
     def open(self) -> None:
         """Fetch, verify, load and warm up.
@@ -58,8 +61,10 @@ class LoadedModels:
         Raises:
             ModelError: a model cannot be had or does not load.
         """
+        known = manifest(self._settings)
+        self._fusion = load_fusion(known.fusion, chosen(self._settings))
         self._loaded = DetectorSet.load(
-            manifest(self._settings),
+            known,
             LoadOptions(
                 cache=self._settings.cache,
                 offline=self._settings.offline,
@@ -98,10 +103,13 @@ class LoadedModels:
                 for entry in loaded.entries
             ),
             detectors=tuple(
-                DetectorFacts(name, detector.entry.role, detector.entry.output.threshold)
+                DetectorFacts(
+                    name, detector.entry.role, detector.entry.output.threshold, detector.entry.output.thresholds
+                )
                 for name, detector in loaded.detectors.items()
             ),
             preprocessing={entry.name: preprocessing_hash(entry) for entry in loaded.entries},
+            fusion=self._fusion,
         )
 
     def _on_batch(self, batch: BatchStats) -> None:

@@ -16,11 +16,11 @@ from agents.media.exceptions import MediaError
 from agents.media.frames import FramePlan
 from agents.model_set import planned_model_set
 from agents.plans import plan
+from agents.policies import policy_book
 from agents.runtime.metrics import Metrics
 from agents.settings import Settings
 from agents.verdicts import unread, verdict
-from models.policy import DEFAULT_POLICY
-from schemas.media import AnalysisOptions, DetectionLevel, MediaRef, MediaUpload
+from schemas.media import AnalysisOptions, ContentType, DetectionLevel, MediaRef, MediaUpload
 from schemas.verdict import Verdict
 
 _UPLOADER = "fleet-scan"
@@ -40,11 +40,16 @@ class Scanner:
     """
 
     def __init__(self, settings: Settings, files: Iterable[Path], now: Callable[[], datetime] = _now) -> None:
-        """Allow nothing to be read but the folders that `files` lie in."""
+        """Allow nothing to be read but the folders that `files` lie in.
+
+        Raises:
+            PolicyError: the policies of the settings cannot be used.
+        """
         folders = tuple(sorted({file.resolve().parent for file in files}))
         media = settings.media.model_copy(update={"allowed_roots": folders, "allowed_schemes": ("file",)})
         self._settings = settings.model_copy(update={"media": media})
         self._now = now
+        self._policies = policy_book(settings.policies)
         metrics = Metrics()
         self._inspector = Inspector(fetcher(media), decoder_policy(settings, 1), metrics, trust_declared_sha256=False)
         self._scorer = scorer(self._settings, metrics, 1)
@@ -94,7 +99,10 @@ class Scanner:
         try:
             inspected = self._inspector.inspect(upload)
         except MediaError as error:
-            return unread(upload, error, DEFAULT_POLICY, received_at=received_at, now=self._now())
+            policy = self._policies.for_upload(upload.tenant, None)
+            return unread(upload, error, policy, received_at=received_at, now=self._now())
+        kind = ContentType.VIDEO if inspected.moving else ContentType.IMAGE
+        policy = self._policies.for_upload(upload.tenant, kind)
         segments = plan(
             upload,
             inspected.info,
@@ -102,7 +110,7 @@ class Scanner:
             moving=inspected.moving,
             segment_s=self._settings.uploads.segment_s,
             model_set=planned_model_set(self._settings.models),
-            policy=DEFAULT_POLICY.reference,
+            policy=policy.reference,
             received_at=received_at,
             planned_at=self._now(),
         )
@@ -111,7 +119,7 @@ class Scanner:
             segments[0],
             results,
             self._scorer.facts,
-            DEFAULT_POLICY,
+            policy,
             timeline_frames=self._settings.segments.timeline_frames,
             now=self._now(),
         )

@@ -6,14 +6,17 @@ from time import perf_counter
 from typing import ClassVar, Literal
 
 from agents.analysis import Failure, SegmentResult, load_result
+from agents.policies import policy_book
 from agents.runtime.agent import Agent, Lane
+from agents.runtime.exceptions import Reject
 from agents.runtime.messages import Handled, Incoming, Outgoing
 from agents.runtime.metrics import Metrics
 from agents.scorer import Scorer
 from agents.settings import Settings
 from agents.verdicts import alert, verdict
 from agents.windows import EarlierVerdicts, UploadWindow, connect
-from models.policy import DEFAULT_POLICY, Policy
+from models.exceptions import PolicyUnknown
+from models.policy import Policy
 from schemas.media import Segment
 from schemas.verdict import Outcome, Progress, Verdict
 from topics import catalogue
@@ -23,6 +26,8 @@ _AHEAD = 64
 workers, whose partitions are others. Half of it hides the half second that a resumed partition takes to give again."""
 _REPEATABLE = (Outcome.SCORED, Outcome.NO_FACE, Outcome.UNDECODABLE)
 """Outcomes that the same bytes will always have."""
+_POLICY_UNKNOWN = "policy_unknown"
+"""The dead-letter reason of a segment whose policy this worker does not have."""
 
 
 def _now() -> datetime:
@@ -30,7 +35,11 @@ def _now() -> datetime:
 
 
 class Segments(Agent):
-    """Scores segments. Whoever scores the last one of an upload publishes its verdict."""
+    """Scores segments. Whoever scores the last one of an upload publishes its verdict.
+
+    Raises:
+        PolicyError: the policies of the settings cannot be used.
+    """
 
     name: ClassVar[str] = "segments"
     produces = (catalogue.VERDICTS, catalogue.ALERTS, catalogue.PROGRESS)
@@ -40,13 +49,12 @@ class Segments(Agent):
         settings: Settings,
         scorer: Scorer,
         metrics: Metrics,
-        policy: Policy = DEFAULT_POLICY,
         now: Callable[[], datetime] = _now,
     ) -> None:
         self._settings = settings
         self._scorer = scorer
         self._metrics = metrics
-        self._policy = policy
+        self._policies = policy_book(settings.policies)
         self._now = now
         client = connect(settings.redis)
         self._window = UploadWindow(client, settings.redis)
@@ -63,10 +71,16 @@ class Segments(Agent):
         )
 
     def handle(self, batch: Sequence[Incoming]) -> Sequence[Handled]:
-        """Score each segment."""
+        """Score each segment.
+
+        Raises:
+            Reject: a segment was planned with a policy that this worker does not have. No other one decides in its
+                place: the dead letter is published again when the policy is deployed. Many in a row stop the agent.
+        """
         return [self._segment(message.event(Segment)) for message in batch]
 
     def _segment(self, segment: Segment) -> Handled:
+        policy = self._policy(segment)
         begun = self._window.begin(segment)
         result = None
         if not begun.recorded:
@@ -75,9 +89,10 @@ class Segments(Agent):
         done = self._progress(segment, "segment_done", recorded.done, result)
         if not recorded.closes or recorded.published:
             return Handled((done,))
-        decided = self._decide(segment)
+        results = [load_result(value) for value in self._window.results(segment)]
+        decided = self._decide(segment, results, policy)
         outputs = [done, Outgoing(catalogue.VERDICTS, decided)]
-        raised = alert(decided)
+        raised = alert(decided, results)
         if raised is not None:
             outputs.append(Outgoing(catalogue.ALERTS, raised))
         outputs.append(self._progress(segment, "verdict", recorded.done, None))
@@ -92,14 +107,19 @@ class Segments(Agent):
             )
         return self._scorer.score(segment, started_at_ms)
 
-    def _decide(self, segment: Segment) -> Verdict:
+    def _policy(self, segment: Segment) -> Policy:
+        try:
+            return self._policies.find(segment.policy)
+        except PolicyUnknown as error:
+            raise Reject(_POLICY_UNKNOWN, str(error)) from error
+
+    def _decide(self, segment: Segment, results: Sequence[SegmentResult], policy: Policy) -> Verdict:
         started = perf_counter()
-        results = [load_result(value) for value in self._window.results(segment)]
         decided = verdict(
             segment,
             results,
             self._scorer.facts,
-            self._policy,
+            policy,
             timeline_frames=self._settings.segments.timeline_frames,
             now=self._now(),
         )

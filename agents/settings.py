@@ -20,6 +20,8 @@ from pydantic_settings import (
     YamlConfigSettingsSource,
 )
 
+from schemas.media import ContentType
+
 ENVIRONMENT_PREFIX = "FLEET_"
 _OWN_VARIABLES = frozenset({"FLEET_CONFIG", "FLEET_DATA"})
 """Variables that are not settings: where the file lies, and where the tests find shared data."""
@@ -29,6 +31,7 @@ _DEFAULT_FILE = Path("fleet.yaml")
 Positive = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
+PolicyName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,63}$")]
 
 
 class SettingsInvalid(Exception):
@@ -239,6 +242,17 @@ class SegmentsSettings(Section):
     """Frames in a verdict without `detailed_timeline`."""
 
 
+class PoliciesSettings(Section):
+    """Which policy decides whose uploads; see docs/decisions.md."""
+
+    file: Path | None = None
+    """Policies (YAML) beside the fleet's own, of other names or higher versions."""
+    default: PolicyName = "default"
+    """Of tenants that have none of their own. Of a name the newest version is used."""
+    tenants: dict[str, PolicyName | dict[ContentType, PolicyName]] = {}
+    """By tenant: a policy's name, or names by kind of content; kinds left out have the default."""
+
+
 class SinkSettings(Section):
     """Writing to Postgres."""
 
@@ -268,6 +282,7 @@ class Settings(BaseSettings):
     media: MediaSettings = MediaSettings()
     uploads: UploadsSettings = UploadsSettings()
     segments: SegmentsSettings = SegmentsSettings()
+    policies: PoliciesSettings = PoliciesSettings()
     sink: SinkSettings = SinkSettings()
 
     @classmethod
@@ -341,17 +356,21 @@ def _refuse_unknown_variables(environment: Mapping[str, str]) -> None:
 
 
 def _refuse_unreadable_variables(environment: Mapping[str, str]) -> None:
-    """Name the variables of sections and lists that are not JSON: pydantic names only their section."""
+    """Name the variables of sections, lists and maps that are not JSON: pydantic names only their section."""
     structured = {ENVIRONMENT_PREFIX + name.upper() for name in Settings.model_fields} | {
         f"{ENVIRONMENT_PREFIX}{name}__{key}".upper()
         for name, section in Settings.model_fields.items()
         if isinstance(section.annotation, type) and issubclass(section.annotation, Section)
         for key, field in section.annotation.model_fields.items()
-        if get_origin(field.annotation) is tuple
+        if get_origin(field.annotation) in {tuple, dict}
     }
     unreadable = [name for name in sorted(environment) if name.upper() in structured and not _json(environment[name])]
     if unreadable:
-        raise SettingsInvalid("\n".join(f'{name}: not JSON; a list is written as ["a", "b"]' for name in unreadable))
+        raise SettingsInvalid(
+            "\n".join(
+                f'{name}: not JSON; a list is written as ["a", "b"], a map as {{"a": "b"}}' for name in unreadable
+            )
+        )
 
 
 def _json(text: str) -> bool:

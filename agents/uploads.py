@@ -7,13 +7,13 @@ from typing import ClassVar
 from agents.inspection import Inspected, Inspector
 from agents.media.exceptions import MediaError
 from agents.plans import plan
+from agents.policies import policy_book
 from agents.runtime.agent import Agent, Lane
 from agents.runtime.messages import Handled, Incoming, Outgoing
 from agents.settings import Settings
 from agents.verdicts import repeated, unread
 from agents.windows import EarlierVerdicts, connect
-from models.policy import DEFAULT_POLICY, Policy
-from schemas.media import MediaUpload, Priority, Segment
+from schemas.media import ContentType, MediaUpload, Priority, Segment
 from schemas.verdict import Progress, Verdict
 from topics import catalogue
 
@@ -25,7 +25,11 @@ def _now() -> datetime:
 
 
 class Uploads(Agent):
-    """Fetches, hashes and probes what was uploaded, and plans its segments."""
+    """Fetches, hashes and probes what was uploaded, and plans its segments.
+
+    Raises:
+        PolicyError: the policies of the settings cannot be used.
+    """
 
     name: ClassVar[str] = "uploads"
     produces = (*_LANES.values(), catalogue.VERDICTS, catalogue.PROGRESS)
@@ -35,13 +39,12 @@ class Uploads(Agent):
         settings: Settings,
         inspector: Inspector,
         model_set: str,
-        policy: Policy = DEFAULT_POLICY,
         now: Callable[[], datetime] = _now,
     ) -> None:
         self._settings = settings
         self._inspector = inspector
         self._model_set = model_set
-        self._policy = policy
+        self._policies = policy_book(settings.policies)
         self._now = now
         self._earlier = EarlierVerdicts(connect(settings.redis), settings.redis)
         self.concurrency = settings.uploads.concurrency
@@ -61,7 +64,8 @@ class Uploads(Agent):
             inspected = self._inspector.inspect(upload)
             segments = self._plan(upload, inspected, received_at)
         except MediaError as error:
-            verdict = unread(upload, error, self._policy, received_at=received_at, now=self._now())
+            policy = self._policies.for_upload(upload.tenant, None)
+            verdict = unread(upload, error, policy, received_at=received_at, now=self._now())
             return Handled((Outgoing(catalogue.VERDICTS, verdict), self._progress(upload, "verdict", 0)))
         earlier = self._earlier.find(inspected.info.sha256, segments[0].plan_fingerprint)
         if earlier is not None:
@@ -85,6 +89,7 @@ class Uploads(Agent):
         longest = self._settings.uploads.max_duration_s
         if inspected.info.duration_s > longest:
             raise MediaError("unsupported", f"{inspected.info.duration_s:.0f} s of video, more than {longest:.0f} s")
+        kind = ContentType.VIDEO if inspected.moving else ContentType.IMAGE
         return plan(
             upload,
             inspected.info,
@@ -92,7 +97,7 @@ class Uploads(Agent):
             moving=inspected.moving,
             segment_s=self._settings.uploads.segment_s,
             model_set=self._model_set,
-            policy=self._policy.reference,
+            policy=self._policies.for_upload(upload.tenant, kind).reference,
             received_at=received_at,
             planned_at=self._now(),
         )

@@ -5,32 +5,35 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from importlib.metadata import version
-from statistics import median
 from uuid import UUID
 
 from agents.analysis import SegmentResult, joined
+from agents.evidence_parts import (
+    by_track,
+    described,
+    most_suspicious,
+    quality_metrics,
+    segment_analysis,
+    strongest_artifacts,
+    suspicious_segments,
+    temporal_signs,
+)
 from agents.media.exceptions import MediaError
-from models.evidence import FaceEvidence, FrameEvidence
-from models.fusion import DECIDING, Decision, DetectorFacts, decide, sigmoid, suspicious_segments
+from models.evidence import FrameEvidence
+from models.fusion import DECIDING, Decision, DetectorFacts, decide, sigmoid
+from models.fusion_weights import NOTHING_LEARNT, FusionTable
 from models.policy import Policy
 from models.tracks import link
 from schemas.identity import alert_id, verdict_id
-from schemas.media import ContentType, MediaInfo, MediaUpload, Segment
-from schemas.moderation import Alert, Transition, WindowStatistics
+from schemas.media import ContentType, DetectionLevel, MediaInfo, MediaUpload, Segment
+from schemas.moderation import Alert, Picture, Transition, WindowStatistics
 from schemas.verdict import (
-    Box,
-    FaceAnalysis,
-    FaceQuality,
-    FrameAnalysis,
-    HeadPose,
     Label,
     ModelVersion,
     Outcome,
-    QualityMetrics,
     Recommendation,
     RecommendedAction,
     Reproduction,
-    SegmentAnalysis,
     Timings,
     Verdict,
 )
@@ -59,6 +62,8 @@ class ModelFacts:
     detectors: tuple[DetectorFacts, ...]
     preprocessing: Mapping[str, str]
     """Hash of the preprocessing, by model."""
+    fusion: FusionTable = NOTHING_LEARNT
+    """How detectors of one axis are fused."""
 
 
 @cache
@@ -89,12 +94,21 @@ def verdict(
     frames = link(joined(read))
     coverage = len(read) / len(results)
     moving = segment.content_type is ContentType.VIDEO
-    decision = decide(frames, models.detectors, policy, moving=moving, coverage=coverage)
+    aspect = segment.info.width / segment.info.height
+    followed = moving and segment.upload.detection_level is DetectionLevel.ADVANCED
+    signs = temporal_signs(frames, models.detectors, aspect=aspect) if followed else ()
+    decision = decide(
+        frames,
+        models.detectors,
+        policy,
+        moving=moving,
+        coverage=coverage,
+        fusion=models.fusion,
+        aspect=aspect,
+        signs=by_track(signs),
+    )
     outcome, reason = _outcome(results, frames, decision)
-    thresholds = {axis.axis: axis.threshold for axis in decision.axes}
-    deciding = frozenset(detector.name for detector in models.detectors if detector.axis in DECIDING)
-    analyses = [_frame(frame, deciding) for frame in frames]
-    scored = [(frame.pts_ms, frame.score) for frame in analyses if frame.score is not None]
+    analyses = described(frames, models.detectors)
     upload = segment.upload
     return Verdict(
         verdict_id=_verdict_id(segment),
@@ -112,17 +126,19 @@ def verdict(
         risk_level=decision.risk,
         axes=decision.axes,
         manipulation_types=decision.types,
-        frames=tuple(analyses if upload.options.detailed_timeline else _most_suspicious(analyses, timeline_frames)),
-        segments=tuple(_segment(result, deciding) for result in results),
+        frames=tuple(analyses if upload.options.detailed_timeline else most_suspicious(analyses, timeline_frames)),
+        segments=tuple(segment_analysis(result, models.detectors) for result in results),
         suspicious_segments=suspicious_segments(
-            scored,
+            analyses,
             min((axis.threshold for axis in decision.axes if axis.axis in DECIDING), default=1.0),
             round(1000 / upload.options.sample_rate_fps),
             policy.risk,
         )
         if moving
         else (),
-        quality=_quality(frames, coverage),
+        artifacts=strongest_artifacts(frames),
+        temporal_signs=signs,
+        quality=quality_metrics(frames, coverage),
         recommendation=_advice(outcome, decision),
         media=segment.info,
         models=models.versions,
@@ -131,8 +147,7 @@ def verdict(
             plan_fingerprint=segment.plan_fingerprint,
             policy=policy.reference,
             preprocessing=dict(models.preprocessing),
-            thresholds={f"axis.{axis}": value for axis, value in thresholds.items()}
-            | {f"detector.{detector.name}": detector.threshold for detector in models.detectors},
+            thresholds=dict(decision.thresholds),
             libraries=dict(_libraries()),
         ),
         timings=_timings(segment, results),
@@ -186,8 +201,13 @@ def repeated(
     )
 
 
-def alert(verdict: Verdict) -> Alert | None:
-    """Return the alert that a verdict on an upload raises, if it does."""
+def alert(verdict: Verdict, results: Sequence[SegmentResult] = ()) -> Alert | None:
+    """Return the alert that a verdict on an upload raises, if it does.
+
+    Args:
+        verdict: on the upload.
+        results: of its segments; the most altered face in them is shown.
+    """
     if verdict.recommendation.action is not _ALERTING or verdict.manipulation_score is None:
         return None
     if verdict.risk_level is None or verdict.content_type is None or verdict.reproduction is None:
@@ -215,11 +235,21 @@ def alert(verdict: Verdict) -> Alert | None:
         )
         if scores
         else None,
+        picture=_picture(results),
         verdict_id=verdict.verdict_id,
         model_set=verdict.reproduction.model_set,
         policy=verdict.reproduction.policy,
         at=verdict.created_at,
     )
+
+
+def _picture(results: Sequence[SegmentResult]) -> Picture | None:
+    shown = max(
+        (result.worst for result in results if result.worst is not None), key=lambda face: face.logit, default=None
+    )
+    if shown is None:
+        return None
+    return Picture(pts_ms=shown.pts_ms, score=sigmoid(shown.logit), jpeg=shown.jpeg)
 
 
 def _verdict_id(segment: Segment) -> UUID:
@@ -259,87 +289,6 @@ def _unread_advice(outcome: Outcome) -> Recommendation:
         action=RecommendedAction.REVIEW,
         reason=reasons[outcome],
         checks=("Check the upload; publish the event again when the media can be read.",),
-    )
-
-
-def _frame(frame: FrameEvidence, deciding: frozenset[str]) -> FrameAnalysis:
-    return FrameAnalysis(
-        frame_number=frame.frame_number,
-        pts_ms=frame.pts_ms,
-        key_frame=frame.key_frame,
-        score=_highest([frame], deciding),
-        faces=tuple(_face(face) for face in frame.faces),
-    )
-
-
-def _highest(frames: Sequence[FrameEvidence], deciding: frozenset[str]) -> float | None:
-    return max(
-        (
-            sigmoid(logit)
-            for frame in frames
-            for face in frame.faces
-            for name, logit in face.logits.items()
-            if name in deciding
-        ),
-        default=None,
-    )
-
-
-def _face(face: FaceEvidence) -> FaceAnalysis:
-    box, quality = face.box, face.quality
-    return FaceAnalysis(
-        track=face.track,
-        box=Box(x=box.x, y=box.y, width=box.width, height=box.height),
-        detection_score=face.detection_score,
-        quality=FaceQuality(
-            size_px=quality.size_px,
-            sharpness=quality.sharpness,
-            exposure=quality.exposure,
-            frontality=quality.frontality,
-            usable=quality.usable,
-            contrast=quality.contrast,
-            noise=quality.noise,
-            blockiness=quality.blockiness,
-            occlusion=quality.occlusion,
-            pose=HeadPose(yaw=quality.pose.yaw, pitch=quality.pose.pitch, roll=quality.pose.roll),
-        ),
-        scores={name: sigmoid(value) for name, value in face.logits.items()},
-    )
-
-
-def _most_suspicious(frames: Sequence[FrameAnalysis], count: int) -> Sequence[FrameAnalysis]:
-    """Return the `count` frames with the highest scores, in order of time."""
-    ranked = sorted(frames, key=lambda frame: (-(frame.score or 0.0), frame.pts_ms))
-    return sorted(ranked[:count], key=lambda frame: (frame.pts_ms, frame.frame_number))
-
-
-def _segment(result: SegmentResult, deciding: frozenset[str]) -> SegmentAnalysis:
-    return SegmentAnalysis(
-        index=result.index,
-        start_s=result.start_s,
-        end_s=result.end_s,
-        frames=len(result.frames),
-        faces=sum(len(frame.faces) for frame in result.frames),
-        score=_highest(result.frames, deciding),
-        failure=None if result.failure is None else f"{result.failure.kind}: {result.failure.reason}",
-    )
-
-
-def _quality(frames: Sequence[FrameEvidence], coverage: float) -> QualityMetrics:
-    faces = [face for frame in frames for face in frame.faces]
-    return QualityMetrics(
-        frames_analyzed=len(frames),
-        frames_with_face=sum(1 for frame in frames if frame.faces),
-        faces=len(faces),
-        usable_faces=sum(1 for face in faces if face.quality.usable),
-        tracks=len({face.track for face in faces}),
-        median_face_px=median([face.quality.size_px for face in faces] or [0.0]),
-        median_sharpness=median([face.quality.sharpness for face in faces] or [0.0]),
-        median_exposure=median([face.quality.exposure for face in faces] or [0.0]),
-        median_contrast=median(face.quality.contrast for face in faces) if faces else None,
-        median_noise=median(face.quality.noise for face in faces) if faces else None,
-        median_occlusion=median(face.quality.occlusion for face in faces) if faces else None,
-        coverage=coverage,
     )
 
 

@@ -3,12 +3,13 @@
 import numpy as np
 from onnx import GraphProto, ModelProto, TensorProto, helper
 
-from models.chain import Chain, append_chain, shape_of
+from models.chain import Chain, add_chain, append_chain, shape_of
 from models.exceptions import GraphInvalid
 from models.heads import load_head
 from models.manifest import Entry
 
 LOGITS = "fleet/logits"
+HEAT = "fleet/heat"
 EMBEDDINGS = "fleet/embeddings"
 # Probabilities are kept this far from 0 and 1: logits within ±13.8, and no infinity from a saturated sigmoid.
 PROBABILITY_MARGIN = 1e-6
@@ -33,8 +34,12 @@ def free_maps(entry: Entry, model: ModelProto) -> None:
 
 
 def fold_logits(entry: Entry, model: ModelProto) -> None:
-    """Put the network's answer → calibrated logits float32 [N] after the network."""
+    """Put the network's answer → calibrated logits float32 [N] after the network.
+
+    Where the entry names a map, it becomes a second output: float32 [N, S * S] in (0, 1), row by row.
+    """
     spec = entry.output
+    heat = None if spec.heat is None else _heat(entry, model.graph, spec.heat)
     answer, classes = _answer(entry, model.graph)
     chain = Chain("fleet/out")
     if spec.layout == "embedding":
@@ -53,6 +58,23 @@ def fold_logits(entry: Entry, model: ModelProto) -> None:
     chain.add("Reshape", [logit, chain.constant(np.array([-1], np.int64))])
     chain.end_as(LOGITS)
     append_chain(model.graph, chain, helper.make_tensor_value_info(LOGITS, TensorProto.FLOAT, ["N"]))
+    if heat is not None:
+        add_chain(model.graph, heat[0], helper.make_tensor_value_info(HEAT, TensorProto.FLOAT, ["N", heat[1]]))
+
+
+def _heat(entry: Entry, graph: GraphProto, name: str) -> tuple[Chain, int]:
+    """The nodes from the map's logits to its cells, and how many cells there are."""
+    named = [value for value in graph.output if value.name == name]
+    shape = shape_of(named[0])[1:] if named else []
+    if len(shape) != 2 or shape[0] != shape[1] or not isinstance(shape[0], int):
+        problem = f"{name} must be an output [N, S, S], the graph has {[each.name for each in graph.output]} {shape}"
+        raise GraphInvalid(entry.name, "output.heat", problem)
+    cells = shape[0] ** 2
+    chain = Chain("fleet/heat_out")
+    flat = chain.add("Reshape", [name, chain.constant(np.array([-1, cells], np.int64))])
+    chain.add("Sigmoid", [flat])
+    chain.end_as(HEAT)
+    return chain, cells
 
 
 def fold_embedding(entry: Entry, model: ModelProto) -> None:

@@ -15,7 +15,8 @@ from models.exceptions import BatcherClosed, BatcherFull
 from models.manifest import Entry
 
 Crops = NDArray[np.uint8]
-Logits = NDArray[np.float32]
+Answers = NDArray[np.float32]
+"""float32 [N, C], a row for each crop, see `models.session.Answers`."""
 
 
 class Scorer(Protocol):
@@ -28,7 +29,11 @@ class Scorer(Protocol):
     def check(self, images: Crops) -> None:
         """Raise ShapeMismatch unless the images are crops for this model."""
 
-    def run(self, images: Crops) -> Logits:
+    @property
+    def columns(self) -> int:
+        """C of its answers."""
+
+    def answer(self, images: Crops) -> Answers:
         """Score crops, in the caller's thread."""
 
 
@@ -51,13 +56,10 @@ class _Submission:
 
     images: Crops
     submitted_at: float
-    future: Future[Logits] = field(default_factory=Future)
+    answers: Answers
+    future: Future[Answers] = field(default_factory=Future)
     taken: int = 0
     scored: int = 0
-    logits: Logits = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.logits = np.empty(len(self.images), np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,7 @@ class _Part:
 class Batcher:
     """One thread that scores what many submit.
 
-    Every future that `submit` gave out ends: with its logits, with the error of its own crops, or with
+    Every future that `submit` gave out ends: with its answers, with the error of its own crops, or with
     BatcherClosed. Crops of one submission may go in several batches; a batch that fails is run again
     submission by submission, so that an error reaches only those whose crops cause it.
 
@@ -128,7 +130,7 @@ class Batcher:
         """Crops that wait for a batch."""
         return self._queued
 
-    def submit(self, images: Crops, *, timeout_s: float | None = None) -> Future[Logits]:
+    def submit(self, images: Crops, *, timeout_s: float | None = None) -> Future[Answers]:
         """Have crops scored.
 
         Args:
@@ -136,7 +138,7 @@ class Batcher:
             timeout_s: how long to wait for room in the queue; without it, as long as it takes.
 
         Returns:
-            A future of float32 [K]; it raises what the session raised for these crops.
+            A future of float32 [K, C]; it raises what the session raised for these crops.
 
         Raises:
             ShapeMismatch: the images are not crops for this model.
@@ -144,9 +146,9 @@ class Batcher:
             BatcherClosed: closed, before or while waiting.
         """
         self._session.check(images)
-        submission = _Submission(images, self._clock())
+        submission = _Submission(images, self._clock(), np.empty((len(images), self._session.columns), np.float32))
         if len(images) == 0:
-            submission.future.set_result(submission.logits)
+            submission.future.set_result(submission.answers)
             return submission.future
         with self._room:
             if not self._room.wait_for(lambda: self._closed or self._has_room(len(images)), timeout_s):
@@ -240,7 +242,7 @@ class Batcher:
     def _run(self, parts: Sequence[_Part]) -> None:
         images = parts[0].images if len(parts) == 1 else np.concatenate([part.images for part in parts])
         try:
-            logits = self._session.run(images)
+            answers = self._session.answer(images)
         except Exception as error:  # noqa: BLE001 - every error belongs to a future
             if len(parts) > 1:
                 for part in parts:
@@ -251,8 +253,8 @@ class Batcher:
         at = 0
         for part in parts:
             submission, count = part.submission, part.stop - part.start
-            submission.logits[part.start : part.stop] = logits[at : at + count]
+            submission.answers[part.start : part.stop] = answers[at : at + count]
             at += count
             submission.scored += count
             if submission.scored == len(submission.images):
-                submission.future.set_result(submission.logits)
+                submission.future.set_result(submission.answers)

@@ -36,9 +36,14 @@ class Chain:
 
 def append_chain(graph: GraphProto, chain: Chain, output: ValueInfoProto) -> None:
     """Add a chain at the end of a graph, and make `output` the graph's only one."""
+    del graph.output[:]
+    add_chain(graph, chain, output)
+
+
+def add_chain(graph: GraphProto, chain: Chain, output: ValueInfoProto) -> None:
+    """Add a chain at the end of a graph, and `output` to the graph's."""
     graph.node.extend(chain.nodes)
     graph.initializer.extend(chain.constants)
-    del graph.output[:]
     graph.output.append(output)
 
 

@@ -19,7 +19,7 @@ from models.faces import Face, FaceDetector
 from models.fingerprint import model_set_fingerprint
 from models.manifest import Entry, Manifest, Role
 from models.providers import AUTO
-from models.session import Session
+from models.session import Answers, Session
 from models.sources import OnProgress
 
 
@@ -63,7 +63,7 @@ class Detector:
         """The faces of an image, uint8 RGB [H, W, 3], as this model wants them: uint8 [K, size, size, 3]."""
         return cut_faces(image, tuple(faces), self.entry.input.crop, self.session.size)
 
-    def logits(self, crops: NDArray[np.uint8]) -> Future[NDArray[np.float32]]:
+    def answers(self, crops: NDArray[np.uint8]) -> Future[Answers]:
         """Score crops, see `Batcher.submit`; a logit's sigmoid is the calibrated probability of "fake"."""
         return self.batcher.submit(crops)
 
@@ -79,11 +79,11 @@ class DetectorSet:
         versions: by entry name, `version+sha256 of the weights`.
     """
 
-    def __init__(self, faces: FaceDetector, detectors: Iterable[Detector]) -> None:
+    def __init__(self, faces: FaceDetector, detectors: Iterable[Detector], fusion: str | None = None) -> None:
         self.faces = faces
         self.detectors: Mapping[str, Detector] = MappingProxyType({each.entry.name: each for each in detectors})
         self.entries = (faces.entry, *(each.entry for each in self.detectors.values()))
-        self.fingerprint = model_set_fingerprint(self.entries)
+        self.fingerprint = model_set_fingerprint(self.entries, fusion)
         self.versions = {entry.name: f"{entry.version}+{entry.source.sha256}" for entry in self.entries}
 
     @classmethod
@@ -137,7 +137,7 @@ class DetectorSet:
                 undo.callback(batcher.close)
                 detectors.append(Detector(entry, session, batcher))
             undo.pop_all()
-        return cls(faces, detectors)
+        return cls(faces, detectors, None if manifest.fusion is None else manifest.fusion.sha256)
 
     def __enter__(self) -> Self:
         return self

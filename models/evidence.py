@@ -58,8 +58,49 @@ class Quality:
 
 
 @dataclass(frozen=True, slots=True)
+class ArtifactEvidence:
+    """What one artifact analysis found in one face, see `models.artifacts`."""
+
+    kind: str
+    score: float
+    """0 nothing to 1 strong."""
+    region: RelativeBox | None = None
+    """Where it is strongest, in the frame; none where it is nowhere in particular."""
+
+
+@dataclass(frozen=True, slots=True)
+class Light:
+    """How a face is lit: the plane that fits its luma best. Luma levels, 0 to 255."""
+
+    mean: float
+    across: float
+    """Rise from the face's left edge to its right."""
+    along: float
+    """Rise from its top edge to its bottom."""
+
+
+@dataclass(frozen=True, slots=True)
+class Motion:
+    """How a face moved since the frame before, against what is around it. In sides of the face, by second."""
+
+    face: float
+    """Mean length of the flow inside the face."""
+    around: float
+    """Likewise around it."""
+    unlike: float
+    """Length of the difference of both mean flows."""
+    disorder: float
+    """Mean deviation of the flow inside the face from the affine motion that fits it best."""
+    interval_ms: int
+    """Since the frame before."""
+
+
+@dataclass(frozen=True, slots=True)
 class FaceEvidence:
-    """One face in one frame. `logits` is empty where the face was not usable."""
+    """One face in one frame. What detectors and analyses say is empty where the face was not usable.
+
+    What has a default is not in results of workers that did not look at it.
+    """
 
     box: RelativeBox
     detection_score: float
@@ -68,6 +109,15 @@ class FaceEvidence:
     """Calibrated logit of fake, by detector."""
     track: int = 0
     """The face over time."""
+    landmarks: tuple[tuple[float, float], ...] = ()
+    """x and y of both eyes, nose and both mouth corners, as shares of the frame."""
+    artifacts: tuple[ArtifactEvidence, ...] = ()
+    square: RelativeBox | None = None
+    """The crop that detectors of altered faces judge; it may reach outside the frame."""
+    heat: str = ""
+    """Where in `square` the detector of altered faces saw alteration, see `models.heat`."""
+    light: Light | None = None
+    motion: Motion | None = None
 
 
 @dataclass(frozen=True, slots=True)

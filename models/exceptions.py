@@ -66,3 +66,35 @@ class BatcherClosed(InferenceError):
 
 class BatcherFull(InferenceError):
     """No room in the batcher's queue within the time given."""
+
+
+class CheckpointError(ModelError):
+    """A checkpoint is unreadable, or has not exactly the tensors of the architecture."""
+
+
+class FusionError(ModelError):
+    """The learnt weights of a fusion are unreadable, or were learnt for other models."""
+
+
+class PolicyError(ModelError):
+    """A policy, or what chooses among policies, cannot be used; `entry` names the policy."""
+
+
+class PolicyUnknown(PolicyError):
+    """There is no policy of that name, or not in that version."""
+
+
+class ImportIncomplete(ModelError):
+    """A fact about a checkpoint that its format does not say was not given, or cannot be."""
+
+
+class ExtraMissing(ModelError):
+    """A package of an optional extra is needed and not installed.
+
+    Attributes:
+        extra: of the project, that installs it.
+    """
+
+    def __init__(self, package: str, extra: str, purpose: str) -> None:
+        super().__init__(package, "package", f"{purpose}, and is not installed: pip install 'deepfake-fleet[{extra}]'")
+        self.extra = extra

@@ -23,17 +23,27 @@ def graph_hash(entry: Entry) -> str:
             "weights": entry.source.sha256,
             "head": entry.head.sha256 if entry.head else None,
             "preprocessing": preprocessing_hash(entry),
-            "output": entry.output.model_dump(mode="json", exclude={"threshold"}),
+            "output": entry.output.model_dump(mode="json", exclude={"threshold", "thresholds"}),
             "graph_version": GRAPH_VERSION,
         }
     )
 
 
-def model_set_fingerprint(entries: Iterable[Entry]) -> str:
-    """Hash of a set of models, whatever their order: same fingerprint, same scores and same decisions."""
-    return _hash(
-        sorted([entry.name, entry.version, entry.role, graph_hash(entry), entry.output.threshold] for entry in entries)
+def model_set_fingerprint(entries: Iterable[Entry], fusion: str | None = None) -> str:
+    """Hash of a set of models, whatever their order: same fingerprint, same scores and same decisions.
+
+    Args:
+        entries: the models.
+        fusion: checksum of the learnt weights that fuse them, where there are some.
+    """
+    models = sorted(
+        (
+            [entry.name, entry.version, entry.role, graph_hash(entry), entry.output.threshold, entry.output.thresholds]
+            for entry in entries
+        ),
+        key=lambda model: str(model[0]),
     )
+    return _hash(models if fusion is None else {"models": models, "fusion": fusion})
 
 
 def _hash(value: object) -> str:

@@ -1,6 +1,7 @@
 """The manifest: which models there are, where their bytes come from and how they are spoken to."""
 
 from enum import StrEnum
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -97,12 +98,14 @@ Source = Annotated[FileSource | HttpsSource | WheelSource, Field(discriminator="
 class CropSpec(_Frozen):
     """Which part of the frame around a face a model sees.
 
-    `square` is centred on the box, its side is `1 + margin` times the box's longer side. `aligned` turns the
-    face upright by its five landmarks, and leaves `margin` around the aligned face.
+    `square` is centred on the box, its side is `1 + margin` times the box's longer side; outside the frame the
+    frame's edge is repeated. `aligned` turns the face upright by its five landmarks, and leaves `margin` around
+    the aligned face. `inside` has `1 + margin` times the box's sides, is moved to where it lies within the frame,
+    and made a square by stretching.
     """
 
-    kind: Literal["square", "aligned"] = "square"
-    margin: Annotated[float, Field(ge=0, le=2)] = 0.3
+    kind: Literal["square", "aligned", "inside"] = "square"
+    margin: Annotated[float, Field(ge=0, le=4)] = 0.3
 
 
 class InputSpec(_Frozen):
@@ -145,6 +148,9 @@ class OutputSpec(_Frozen):
         name: name of the graph's output, where it has several.
         fake_index: class that means fake. For one score: 1 when it grows with fake, 0 when with real.
         threshold: calibrated probability from which a face counts as fake.
+        thresholds: the same by the share of real faces that reach it, such as `{"0.01": 0.87}`.
+        heat: name of the graph's output [N, S, S] of logits that say where in the crop it sees something.
+        suspicion: of role `screen`: calibrated probability of a track from which other detectors are asked.
     """
 
     layout: Literal["logit", "sigmoid", "logits", "softmax", "embedding", "centerface"]
@@ -153,6 +159,24 @@ class OutputSpec(_Frozen):
     temperature: Annotated[float, Field(gt=0)] = 1.0
     bias: float = 0.0
     threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    thresholds: dict[str, Annotated[float, Field(gt=0, lt=1)]] = {}
+    heat: str | None = None
+    suspicion: Annotated[float, Field(ge=0, lt=1)] = 0.0
+
+    @field_validator("thresholds")
+    @classmethod
+    def _by_rate(cls, thresholds: dict[str, float]) -> dict[str, float]:
+        for rate in thresholds:
+            try:
+                number = float(rate)
+            except ValueError:
+                number = 0.0
+            if not 0 < number < 1 or f"{number:g}" != rate:
+                raise ValueError(f"{rate!r} is no rate between 0 and 1 in its shortest form, such as 0.01")
+        by_rate = sorted(thresholds.items(), key=lambda item: float(item[0]))
+        if any(stricter[1] < laxer[1] for stricter, laxer in pairwise(by_rate)):
+            raise ValueError("a threshold that fewer real faces reach must not be lower")
+        return thresholds
 
     @model_validator(mode="after")
     def _one_score_has_two_meanings(self) -> Self:
@@ -163,6 +187,15 @@ class OutputSpec(_Frozen):
 
 class HeadSpec(_Frozen):
     """A linear head on an encoder's embedding: an `.npz` with `weight` float32 [D] and `bias` float32 []."""
+
+    path: Path
+    sha256: Sha256
+
+    _beside = field_validator("path")(_beside_manifest)
+
+
+class FusionSpec(_Frozen):
+    """How detectors are fused: the file of learnt weights, see `models.fusion_weights`."""
 
     path: Path
     sha256: Sha256
@@ -220,9 +253,16 @@ class Entry(_Frozen):
 
 
 class Manifest(_Frozen):
-    """All entries of one manifest file. Names are unique; a fallback exists and shares the role."""
+    """All entries of one manifest file. Names are unique; a fallback exists and shares the role.
 
+    Attributes:
+        extends: `builtin` (the fleet's own) or the path of a manifest whose entries come after this one's, so
+            that these are preferred; an entry here stands in for its namesake there.
+    """
+
+    extends: str | None = None
     entries: Annotated[tuple[Entry, ...], Field(min_length=1)]
+    fusion: FusionSpec | None = None
 
     @classmethod
     def load(cls, path: Path = MANIFEST) -> Self:
@@ -231,16 +271,42 @@ class Manifest(_Frozen):
         Raises:
             ManifestError: naming the entry and the field.
         """
-        try:
-            document = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except FileNotFoundError as error:
-            raise ManifestError(str(path), "manifest", "there is no such file") from error
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise ManifestError(str(path), "manifest", f"is not YAML: {error}") from error
+        return cls.of(_read(path), path)
+
+    @classmethod
+    def of(cls, document: object, path: Path, extended_by: frozenset[Path] = frozenset()) -> Self:
+        """The manifest that a document describes.
+
+        Args:
+            document: as read from YAML.
+            path: of its file, whose folder paths are relative to.
+            extended_by: files that extend this one, and so must not be extended by it.
+
+        Raises:
+            ManifestError: naming the entry and the field.
+        """
+        document = cls._extended(document, path, extended_by | {path.resolve()})
         try:
             return cls.model_validate(document, context={"folder": path.parent})
         except ValidationError as error:
             raise _named(error, document, path) from error
+
+    @classmethod
+    def _extended(cls, document: object, path: Path, seen: frozenset[Path]) -> object:
+        """The document with what it does not say itself taken from the manifest that it extends."""
+        extends = document.get("extends") if isinstance(document, dict) else None
+        if not isinstance(document, dict) or not isinstance(extends, str):
+            return document
+        base = MANIFEST if extends == "builtin" else path.parent / extends
+        if base.resolve() in seen:
+            raise ManifestError(path.name, "extends", f"leads back to {base}")
+        extended = cls.of(_read(base), base, seen)
+        own = document.get("entries")
+        if not isinstance(own, list):
+            return document
+        names = {str(entry.get("name")) for entry in own if isinstance(entry, dict)}
+        theirs = [entry for entry in extended.entries if entry.name not in names]
+        return {"fusion": extended.fusion} | document | {"entries": [*own, *theirs]}
 
     def entry(self, name: str) -> Entry:
         """The entry of that name.
@@ -275,6 +341,16 @@ class Manifest(_Frozen):
                 seen.add(following.name)
                 step = following
         return self
+
+
+def _read(path: Path) -> object:
+    """The YAML of a manifest file."""
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ManifestError(str(path), "manifest", "there is no such file") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ManifestError(str(path), "manifest", f"is not YAML: {error}") from error
 
 
 def _named(error: ValidationError, document: object, path: Path) -> ManifestError:

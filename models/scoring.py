@@ -1,10 +1,11 @@
 """SCORE, the one path from frames to evidence, for uploads and live alike: faces, crops, detectors.
 
-Finding faces in the next frames and running the detectors on the last ones overlap: crops are submitted as
-they are cut, and their scores collected at the end.
+Finding faces in the next frames and running the first detectors on the last ones overlap: crops are submitted as they
+are cut. When all frames were looked at, tracks are linked, and the costlier detectors are asked about those that
+deserve it (`models.asking`).
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -14,13 +15,21 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from models.crops import cut_faces
-from models.detectors import DetectorSet
-from models.evidence import FaceEvidence, FrameEvidence, RelativeBox
+from models.asking import Asking, Place, asked_later
+from models.detectors import Detector, DetectorSet
+from models.evidence import FaceEvidence, FrameEvidence
 from models.faces import Face
+from models.heat import pack, unpack
+from models.kept import KeptCrops
+from models.looking import look
+from models.manifest import Role
+from models.pictures import thumbnail
 from models.providers import CPU
-from models.quality import DEFAULT_GATE, QualityGate, face_quality
+from models.quality import DEFAULT_GATE, QualityGate
 from models.scenes import is_cut, view
+from models.session import Answers
+from models.temporal.motion import FaceGlimpse, face_motion, glimpse
+from models.tracks import link
 
 
 class Frame(Protocol):
@@ -69,17 +78,20 @@ class ScoringLimits:
     frames_at_once: int = 4
     """Frames given to the face detector together on a GPU. On a CPU they go one by one: together they fall out of
     its caches, and each costs more (`python -m bench throughput` says how much)."""
+    kept_bytes: int = 64 << 20
+    """Of crops that wait for the later detectors. Beyond it those of every second frame are let go."""
     gate: QualityGate = field(default_factory=lambda: DEFAULT_GATE)
 
 
-@dataclass(slots=True)
-class _PendingFrame:
-    evidence: FrameEvidence
-    view: bytes
-    usable: list[int]
-    """Positions of the faces that are judged."""
-    scores: dict[str, "Future[NDArray[np.float32]]"]
-    """Logits of the usable faces, by detector."""
+@dataclass(frozen=True, slots=True)
+class WorstFace:
+    """The face that looks most altered, as a picture."""
+
+    pts_ms: int
+    logit: float
+    """Of the detector that judged it, calibrated."""
+    jpeg: bytes
+    """See `models.pictures.thumbnail`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +104,28 @@ class Scored:
     """The first frame as `models.scenes.view` gives it, to compare with what goes before; empty without one."""
     last_view: bytes
     """The last frame likewise."""
+    worst: WorstFace | None = None
+    """None where no face was judged by a detector of altered faces that says where it sees it."""
+
+
+@dataclass(slots=True)
+class _PendingFrame:
+    evidence: FrameEvidence
+    view: bytes
+    usable: list[int]
+    """Positions of the faces that are judged."""
+    answers: dict[str, "Future[Answers]"]
+    """Of the usable faces, by detector."""
+    glimpses: dict[int, FaceGlimpse]
+    """Of the usable faces, by position."""
+    number: int
+    """In the order in which the frames came."""
 
 
 def score_frames(
     frames: Iterable[Frame],
     detectors: DetectorSet,
-    asked: Sequence[str],
+    asked: Asking,
     limits: ScoringLimits,
     seconds: StageSeconds,
     clock: Callable[[], float] = perf_counter,
@@ -105,9 +133,9 @@ def score_frames(
     """Return the evidence of each frame, in order of time.
 
     Args:
-        frames: decoded frames in any order; each is released as soon as its faces are cut.
-        detectors: loaded models; `asked` names those that judge the faces.
-        asked: names of detectors.
+        frames: decoded frames; each is released as soon as its faces are cut.
+        detectors: loaded models, those of `asked` among them.
+        asked: which detectors judge which faces.
         limits: what is looked at.
         seconds: is added to.
         clock: seconds, monotonic.
@@ -116,6 +144,7 @@ def score_frames(
         ModelError: a model failed, or answered with something that is no number.
     """
     pending: list[_PendingFrame] = []
+    kept = KeptCrops(limits.kept_bytes)
     remaining = iter(frames)
     at_once = 1 if detectors.faces.provider == CPU else limits.frames_at_once
     while group := list(_timed(remaining, at_once, seconds, clock)):
@@ -123,22 +152,23 @@ def score_frames(
         try:
             found = detectors.faces.detect([frame.pixels for frame in group], limits.detection_side)
             for frame, faces in zip(group, found, strict=True):
-                pending.append(_begin(frame, faces, detectors, asked, limits))
+                pending.append(_begin(frame, faces, detectors, asked, limits, kept, len(pending)))
         finally:
             for frame in group:
                 frame.release()
         seconds.faces += clock() - started
     started = clock()
     pending.sort(key=lambda frame: (frame.evidence.pts_ms, frame.evidence.frame_number))
-    scored = [_finish(frame) for frame in pending]
+    scored = _linked(pending, detectors)
+    scored = _asked_more(scored, pending, detectors, asked, kept)
+    if asked.motion:
+        scored = _with_motion(scored, pending)
     seconds.score += clock() - started
-    for position in range(1, len(scored)):
-        if is_cut(pending[position - 1].view, pending[position].view):
-            scored[position] = replace(scored[position], cut=True)
     return Scored(
         tuple(scored),
         pending[0].view if pending else b"",
         pending[-1].view if pending else b"",
+        _worst(scored, pending, detectors, asked, kept),
     )
 
 
@@ -152,51 +182,138 @@ def _timed(frames: Iterator[Frame], count: int, seconds: StageSeconds, clock: Ca
 
 
 def _begin(
-    frame: Frame, faces: Sequence[Face], detectors: DetectorSet, asked: Sequence[str], limits: ScoringLimits
+    frame: Frame,
+    faces: Sequence[Face],
+    detectors: DetectorSet,
+    asked: Asking,
+    limits: ScoringLimits,
+    kept: KeptCrops,
+    number: int,
 ) -> _PendingFrame:
     image = frame.pixels
     largest = sorted(faces, key=_area, reverse=True)[: limits.max_faces]
-    evidence = tuple(_face(image, face, limits.gate) for face in largest)
+    evidence = tuple(look(image, face, limits.gate, artifacts=asked.artifacts) for face in largest)
     usable = [position for position, face in enumerate(evidence) if face.quality.usable]
     judged = [largest[position] for position in usable]
-    scores = {}
+    answers: dict[str, Future[Answers]] = {}
+    glimpses: dict[int, FaceGlimpse] = {}
     if judged:
-        for name in asked:
-            detector = detectors.detectors[name]
-            wanted = detector.entry.input
-            scores[name] = detector.logits(cut_faces(image, judged, wanted.crop, detector.size))
+        crops = {name: detectors.detectors[name].cut(image, judged) for name in (*asked.every, *asked.later)}
+        answers = {name: detectors.detectors[name].answers(crops[name]) for name in asked.every}
+        kept.add(number, crops)
+        if asked.motion:
+            glimpses = {position: glimpse(image, largest[position].box) for position in usable}
     return _PendingFrame(
         FrameEvidence(frame.frame_number, frame.pts_ms, frame.is_key, cut=False, faces=evidence),
         view(image),
         usable,
-        scores,
+        answers,
+        glimpses,
+        number,
     )
 
 
-def _face(image: NDArray[np.uint8], face: Face, gate: QualityGate) -> FaceEvidence:
-    height, width = image.shape[:2]
-    left, right = (min(max(float(edge), 0.0), float(width)) for edge in (face.box[0], face.box[2]))
-    top, bottom = (min(max(float(edge), 0.0), float(height)) for edge in (face.box[1], face.box[3]))
-    inside = image[int(top) : max(int(top) + 1, int(bottom)), int(left) : max(int(left) + 1, int(right))]
-    quality = face_quality(
-        inside,
-        min(right - left, bottom - top),
-        face.landmarks,
-        gate,
-        detection_score=face.score,
-        origin=(int(left), int(top)),
-    )
-    box = RelativeBox(left / width, top / height, (right - left) / width, (bottom - top) / height)
-    return FaceEvidence(box, min(1.0, max(0.0, face.score)), quality)
+def _linked(pending: Sequence[_PendingFrame], detectors: DetectorSet) -> list[FrameEvidence]:
+    """The frames in order of time, with cuts, tracks and what the first detectors said."""
+    frames = []
+    for position, frame in enumerate(pending):
+        faces = list(frame.evidence.faces)
+        for name, answer in frame.answers.items():
+            rows = answer.result()
+            for place, row in zip(frame.usable, rows, strict=True):
+                faces[place] = _judged(faces[place], name, row, detectors)
+        cut = position > 0 and is_cut(pending[position - 1].view, frame.view)
+        frames.append(replace(frame.evidence, faces=tuple(faces), cut=cut))
+    return list(link(frames))
 
 
-def _finish(frame: _PendingFrame) -> FrameEvidence:
-    faces = list(frame.evidence.faces)
-    answers = {name: answer.result() for name, answer in frame.scores.items()}
-    for place, position in enumerate(frame.usable):
-        logits = {name: float(answer[place]) for name, answer in answers.items()}
-        faces[position] = replace(faces[position], logits=logits)
-    return replace(frame.evidence, faces=tuple(faces))
+def _asked_more(
+    frames: Sequence[FrameEvidence],
+    pending: Sequence[_PendingFrame],
+    detectors: DetectorSet,
+    asked: Asking,
+    kept: KeptCrops,
+) -> list[FrameEvidence]:
+    """The frames with what the later detectors said."""
+    there = set(kept.frames)
+    places = [
+        (position, place) for position, frame in enumerate(pending) if frame.number in there for place in frame.usable
+    ]
+    later = asked_later(frames, places, asked)
+    answers = {
+        name: detectors.detectors[name].answers(np.stack([_crop(pending, kept, name, place) for place in chosen]))
+        for name, chosen in later.items()
+        if chosen
+    }
+    faces = [list(frame.faces) for frame in frames]
+    for name, answer in answers.items():
+        for (position, place), row in zip(later[name], answer.result(), strict=True):
+            faces[position][place] = _judged(faces[position][place], name, row, detectors)
+    return [replace(frame, faces=tuple(of_frame)) for frame, of_frame in zip(frames, faces, strict=True)]
+
+
+def _crop(pending: Sequence[_PendingFrame], kept: KeptCrops, name: str, place: Place) -> NDArray[np.uint8]:
+    frame = pending[place[0]]
+    return kept.crop(frame.number, name, frame.usable.index(place[1]))
+
+
+def _judged(face: FaceEvidence, name: str, row: NDArray[np.float32], detectors: DetectorSet) -> FaceEvidence:
+    """A face with one detector's answer; the primary's map takes the place of the screen's."""
+    judged = replace(face, logits={**face.logits, name: float(row[0])})
+    role = detectors.detectors[name].entry.role
+    if len(row) == 1 or (face.heat and role is not Role.PRIMARY):
+        return judged
+    side = round((len(row) - 1) ** 0.5)
+    return replace(judged, heat=pack(row[1:].reshape(side, side)))
+
+
+def _with_motion(frames: Sequence[FrameEvidence], pending: Sequence[_PendingFrame]) -> list[FrameEvidence]:
+    """The frames with the motion of each face since it was last seen."""
+    last: dict[int, tuple[int, FaceGlimpse]] = {}
+    moved = []
+    for frame, looked in zip(frames, pending, strict=True):
+        faces = list(frame.faces)
+        for place, now in looked.glimpses.items():
+            track = faces[place].track
+            if track in last:
+                then_ms, before = last[track]
+                faces[place] = replace(faces[place], motion=face_motion(before, now, frame.pts_ms - then_ms))
+            last[track] = (frame.pts_ms, now)
+        moved.append(replace(frame, faces=tuple(faces)))
+    return moved
+
+
+def _worst(
+    frames: Sequence[FrameEvidence],
+    pending: Sequence[_PendingFrame],
+    detectors: DetectorSet,
+    asked: Asking,
+    kept: KeptCrops,
+) -> WorstFace | None:
+    """The picture of the face with the highest logit, of the detector that says most about altered faces."""
+    sees = _that_sees(asked, detectors.detectors)
+    there = set(kept.frames)
+    for name in sees:
+        judged = [
+            (face.logits[name], -position, -place)
+            for position, frame in enumerate(frames)
+            if pending[position].number in there
+            for place, face in enumerate(frame.faces)
+            if name in face.logits
+        ]
+        if judged:
+            logit, position, place = max(judged)
+            face = frames[-position].faces[-place]
+            crop = _crop(pending, kept, name, (-position, -place))
+            return WorstFace(frames[-position].pts_ms, logit, thumbnail(crop, unpack(face.heat) if face.heat else None))
+    return None
+
+
+def _that_sees(asked: Asking, detectors: Mapping[str, Detector]) -> Sequence[str]:
+    """The detectors of altered faces that are asked, the primary first."""
+    order = (Role.PRIMARY, Role.SCREEN)
+    names = [name for name in (*asked.every, *asked.suspicious) if detectors[name].entry.role in order]
+    return sorted(names, key=lambda name: order.index(detectors[name].entry.role))
 
 
 def _area(face: Face) -> float:

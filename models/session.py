@@ -1,4 +1,4 @@
-"""Score crops with one model: uint8 crops in, calibrated logits of "fake" out."""
+"""Score crops with one model: uint8 crops in, calibrated logits of "fake" out, and where in the crop it sees it."""
 
 from pathlib import Path
 
@@ -11,6 +11,8 @@ from models.providers import AUTO, open_session
 
 Crops = NDArray[np.uint8]
 Logits = NDArray[np.float32]
+Answers = NDArray[np.float32]
+"""float32 [N, 1 + S * S]: the calibrated logit, then the cells of the heat map in (0, 1); S is 0 without one."""
 
 
 class Session:
@@ -40,7 +42,9 @@ class Session:
         self.provider = opened.provider
         self.provider_reason = opened.reason
         self._input = self._session.get_inputs()[0].name
-        self._output = self._session.get_outputs()[0].name
+        outputs = self._session.get_outputs()
+        self._outputs = [output.name for output in outputs]
+        self.columns = 1 + (int(outputs[1].shape[1]) if len(outputs) > 1 else 0)
         sides = (self.size, self.size, 3)
         self._padding = {n: np.zeros((n, *sides), np.uint8) for n in entry.buckets if n > 1}
         if warm_up:
@@ -67,6 +71,20 @@ class Session:
             float32 [N], calibrated logits of "fake": their sigmoid is the probability.
 
         Raises:
+            ShapeMismatch, NonFiniteScore, InferenceError: see `answer`.
+        """
+        return self.answer(images)[:, 0]
+
+    def answer(self, images: Crops) -> Answers:
+        """Score crops, and say where.
+
+        Args:
+            images: uint8 [N, size, size, 3], RGB, N ≥ 0 of any size.
+
+        Returns:
+            float32 [N, columns], see `Answers`.
+
+        Raises:
             ShapeMismatch: the images are not such an array.
             NonFiniteScore: the model answered NaN or infinity.
             InferenceError: the run failed.
@@ -74,13 +92,13 @@ class Session:
         self.check(images)
         largest = self.entry.buckets[-1]
         parts = [self._run_bucket(images[at : at + largest]) for at in range(0, len(images), largest)]
-        logits = parts[0] if len(parts) == 1 else np.concatenate([np.empty(0, np.float32), *parts])
-        if not np.isfinite(logits).all():
-            which = np.flatnonzero(~np.isfinite(logits)).tolist()
+        answers = parts[0] if len(parts) == 1 else np.concatenate([np.empty((0, self.columns), np.float32), *parts])
+        if not np.isfinite(answers).all():
+            which = np.flatnonzero(~np.isfinite(answers).all(1)).tolist()
             raise NonFiniteScore(self.entry.name, "output", f"no finite score for crops {which} of {len(images)}")
-        return logits
+        return answers
 
-    def _run_bucket(self, images: Crops) -> Logits:
+    def _run_bucket(self, images: Crops) -> Answers:
         """Run at most one bucket: padded to the smallest that holds it."""
         count = len(images)
         bucket = next(size for size in self.entry.buckets if size >= count)
@@ -90,13 +108,13 @@ class Session:
             padded[count:] = 0
             images = padded
         try:
-            logits = self._session.run([self._output], {self._input: images})[0]
+            logits, *heat = self._session.run(self._outputs, {self._input: images})
         except Exception as error:
             raise InferenceError(self.entry.name, "run", f"a batch of {bucket} failed: {error}") from error
         if not isinstance(logits, np.ndarray) or logits.shape != (bucket,):
             problem = f"the graph answered {np.shape(logits)} to {bucket} crops, instead of one logit each"
             raise GraphInvalid(self.entry.name, "output.layout", problem)
-        return logits[:count]
+        return np.column_stack([logits, *heat])[:count]
 
     def _warm_up(self) -> None:
         """Run every bucket once: memory is taken and kernels are chosen before the first real crop."""

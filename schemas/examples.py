@@ -9,6 +9,7 @@ from schemas.media import AnalysisOptions, ContentType, DetectionLevel, MediaInf
 from schemas.moderation import Action, Alert, Review, Transition, WindowStatistics
 from schemas.stream import StreamControl
 from schemas.verdict import (
+    Artifact,
     Axis,
     AxisScore,
     Box,
@@ -16,6 +17,7 @@ from schemas.verdict import (
     FaceAnalysis,
     FaceQuality,
     FrameAnalysis,
+    HeatMap,
     Label,
     ManipulationKind,
     ManipulationType,
@@ -92,6 +94,8 @@ _FRAME = FrameAnalysis(
             detection_score=0.99,
             quality=FaceQuality(size_px=179.0, sharpness=0.62, exposure=0.94, frontality=0.88, usable=True),
             scores={"screen-a": 0.91, "primary-a": 0.97},
+            regions=(Box(x=0.43, y=0.33, width=0.1, height=0.14),),
+            heat=HeatMap(left=0.37, top=0.13, width=0.22, height=0.4, cells="AAAAAACA/wAAgP8AAAAAAA=="),
         ),
     ),
 )
@@ -129,6 +133,10 @@ VERDICT = Verdict(
     segments=(SegmentAnalysis(index=0, start_s=0.0, end_s=10.0, frames=20, faces=20, score=0.97),),
     suspicious_segments=(
         SuspiciousSegment(start_s=2.5, end_s=8.0, severity=RiskLevel.HIGH, mean_score=0.94, peak_score=0.97, frames=11),
+    ),
+    artifacts=(
+        Artifact(kind="blending_boundary", score=0.61, weight=0.0, region=Box(x=0.42, y=0.3, width=0.11, height=0.15)),
+        Artifact(kind="texture", score=0.34, weight=0.0),
     ),
     quality=QualityMetrics(
         frames_analyzed=20,

@@ -37,6 +37,17 @@ class WindowStatistics(Part):
     """Last presentation time."""
 
 
+class Picture(Part):
+    """A small picture of a face, and beside it, where known, the same with where it looks altered laid over it."""
+
+    pts_ms: Annotated[int, Field(ge=0)]
+    """Presentation time of its frame."""
+    score: Score
+    """Calibrated probability of the detector that judged it."""
+    jpeg: Annotated[str, Field(max_length=32_768)]
+    """In Base64."""
+
+
 class Alert(Event):
     """Something needs attention. Moderation tools and blocking hooks subscribe to it."""
 
@@ -66,6 +77,8 @@ class Alert(Event):
     """What it rests on."""
     evidence: tuple[Name, ...] = ()
     """Keys in the evidence store; they expire."""
+    picture: Picture | None = None
+    """The face that looks most altered."""
     verdict_id: UUID | None = None
     """The verdict that it follows, for an upload."""
     model_set: Name

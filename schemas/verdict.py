@@ -153,6 +153,21 @@ class FaceQuality(Part):
     """Where the head looks."""
 
 
+class HeatMap(Part):
+    """Where a detector sees alteration, as a coarse map over a part of the picture."""
+
+    left: float
+    """Left edge of the part, as a share of the picture's width; the part may reach outside."""
+    top: float
+    """Top edge, as a share of its height."""
+    width: Annotated[float, Field(gt=0)]
+    """Width of the part."""
+    height: Annotated[float, Field(gt=0)]
+    """Height of the part."""
+    cells: str
+    """A byte a cell, 0 nothing to 255 sure, S rows of S cells, in Base64."""
+
+
 class FaceAnalysis(Part):
     """One face in one frame."""
 
@@ -166,6 +181,10 @@ class FaceAnalysis(Part):
     """How well it can be judged."""
     scores: dict[str, Score]
     """Calibrated probability by detector; empty if the face was not usable."""
+    regions: tuple[Box, ...] = ()
+    """Where in it a detector sees alteration, the strongest first."""
+    heat: HeatMap | None = None
+    """The same as a map; of the most suspicious frames only."""
 
 
 class FrameAnalysis(Part):
@@ -202,6 +221,10 @@ class SegmentAnalysis(Part):
     """Why it could not be read, if so."""
 
 
+SuspicionKind = Literal["sustained", "intermittent", "isolated"]
+"""Through all its frames, in some of them, or in one or two alone."""
+
+
 class SuspiciousSegment(Part):
     """A stretch of time whose frames score above the threshold."""
 
@@ -217,6 +240,8 @@ class SuspiciousSegment(Part):
     """Highest frame score."""
     frames: Annotated[int, Field(ge=1)]
     """How many frames it rests on."""
+    kind: SuspicionKind = "sustained"
+    """How the suspicion shows over its time."""
 
 
 class Artifact(Part):
@@ -230,6 +255,21 @@ class Artifact(Part):
     """Its weight in the decision; 0 where it does not separate."""
     region: Box | None = None
     """Where it is strongest."""
+
+
+class TemporalSign(Part):
+    """What one analysis over time found in one face."""
+
+    kind: Name
+    """`landmark_jitter`, `lighting_drift`, `change_points`, …"""
+    track: Annotated[int, Field(ge=0)]
+    """The face."""
+    score: Score
+    """0 nothing to 1 strong."""
+    weight: Annotated[float, Field(ge=0)]
+    """Its weight in the decision; 0 where it does not separate."""
+    samples: Annotated[int, Field(ge=1)]
+    """Frames, or pairs of them, that it rests on."""
 
 
 class QualityMetrics(Part):
@@ -377,7 +417,9 @@ class Verdict(Event):
     suspicious_segments: tuple[SuspiciousSegment, ...] = ()
     """Stretches of time above the threshold."""
     artifacts: tuple[Artifact, ...] = ()
-    """What the artifact analyses found."""
+    """What the artifact analyses found in the face in which they found most."""
+    temporal_signs: tuple[TemporalSign, ...] = ()
+    """What the analyses over time found, at level `advanced`."""
     quality: QualityMetrics | None = None
     """How much evidence there was."""
     recommendation: Recommendation

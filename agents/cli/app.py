@@ -12,6 +12,8 @@ import typer
 
 from agents.cli.exits import ExitCode
 from agents.cli.group import FleetGroup
+from agents.cli.models_app import models_app
+from agents.cli.policies_app import policies_app
 
 _EXIT_CODES = "\n".join(("[bold]Exit codes[/]", *(f"[cyan]{code.value:>3}[/] {code.meaning}" for code in ExitCode)))
 
@@ -27,9 +29,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 topics_app = typer.Typer(help="Create and look at the topics of the catalogue.", no_args_is_help=True)
-models_app = typer.Typer(help="List, fetch, check and fit the models of the manifest.", no_args_is_help=True)
 app.add_typer(topics_app, name="topics", rich_help_panel="Operate")
 app.add_typer(models_app, name="models", rich_help_panel="Operate")
+app.add_typer(policies_app, name="policies", rich_help_panel="Operate")
 
 
 class Level(StrEnum):
@@ -45,13 +47,6 @@ class Lane(StrEnum):
 
     INTERACTIVE = "interactive"
     BULK = "bulk"
-
-
-class TrainedRole(StrEnum):
-    """The `models.manifest.Role` of a detector that is trained here."""
-
-    SCREEN = "screen"
-    PRIMARY = "primary"
 
 
 class FailOn(StrEnum):
@@ -257,98 +252,3 @@ def describe_topic(
     from agents.cli.topics import describe
 
     describe(name)
-
-
-@models_app.command("list")
-def list_models() -> None:
-    """Show the models of the manifest and whether their weights are there. Fetches nothing.
-
-    Example: [cyan]fleet models list[/]
-    """
-    from agents.cli.models import list_all
-
-    list_all()
-
-
-@models_app.command("pull")
-def pull_models() -> None:
-    """Fetch the weights that are not in the cache yet, and check them.
-
-    Example: [cyan]fleet models pull[/]
-    """
-    from agents.cli.models import pull
-
-    pull()
-
-
-@models_app.command("verify")
-def verify_models() -> None:
-    """Hash the weights in the cache; exit with 5 if one is missing or another than the manifest names.
-
-    Example: [cyan]fleet models verify[/]
-    """
-    from agents.cli.models import verify
-
-    verify()
-
-
-@models_app.command("fit-head")
-def fit_head(
-    data: Annotated[
-        Path,
-        typer.Option(exists=True, file_okay=False, help="Folder with the faces to fit on.", show_default=False),
-    ],
-    adopt: Annotated[
-        bool, typer.Option("--adopt", help="Put it into service: write head, model card and manifest.")
-    ] = False,
-    seed: Annotated[int, typer.Option(min=0, help="Of split, disturbances and intervals.")] = 1,
-) -> None:
-    """Fit the linear head of the synthetic-face detector and measure it on held-out faces.
-
-    Example: [cyan]fleet models fit-head --data ../shared/data --adopt[/]
-    """
-    from agents.cli.fit_head import fit_head as fit
-
-    fit(data, adopt, seed)
-
-
-@models_app.command("train")
-def train_detector(
-    role: Annotated[
-        TrainedRole, typer.Argument(help="Which detector: the fast or the accurate one.", show_default=False)
-    ],
-    data: Annotated[
-        Path,
-        typer.Option(exists=True, file_okay=False, help="Folder with photographs of real faces.", show_default=False),
-    ],
-    folder: Annotated[Path, typer.Option(help="Where checkpoint and curves are kept.", show_default=False)],
-    start_from: Annotated[
-        Path | None, typer.Option(exists=True, dir_okay=False, help="Checkpoint to begin with, not ImageNet's weights.")
-    ] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Batches to learn from, instead of the recipe's.")] = None,
-    processes: Annotated[int, typer.Option(min=1, help="That draw batches.")] = 1,
-    compiled: Annotated[bool, typer.Option("--compile", help="Compile the network first: slower start.")] = False,
-) -> None:
-    """Train a detector of altered faces on self-blended images, going on where the folder's checkpoint ends.
-
-    Example: [cyan]fleet models train primary --data ../shared/data/faces/train --folder primary[/]
-    """
-    from agents.cli.train import train
-
-    train(role.value, data, folder, start_from, steps, processes, compiled)
-
-
-@models_app.command("measure-faces")
-def measure_faces(
-    data: Annotated[
-        Path,
-        typer.Option(exists=True, file_okay=False, help="Folder with the faces to find.", show_default=False),
-    ],
-) -> None:
-    """Measure recall and speed of the face detector, and write its model card.
-
-    Example: [cyan]fleet models measure-faces --data ../shared/data[/]
-    """
-    from agents.cli.measure_faces import measure_faces as measure
-
-    measure(data)

@@ -51,6 +51,7 @@ CODES = {
     "agents.demo.exceptions.DemoError": ExitCode.DEMO_INCOMPLETE,
     "agents.local.exceptions.LocalStackError": ExitCode.STACK_FAILED,
     "models.exceptions.SourceUnavailable": ExitCode.UNAVAILABLE,
+    "models.exceptions.PolicyError": ExitCode.SETTINGS_INVALID,
     "models.exceptions.ModelError": ExitCode.MODELS_INVALID,
     "topics.exceptions.UnknownTopic": ExitCode.USAGE,
     "topics.exceptions.TopicError": ExitCode.UNAVAILABLE,

@@ -67,7 +67,7 @@ def train(
                 ERR.print(_line(point, of), markup=False, highlight=False)
 
         try:
-            learnt, kept = split(read_portraits(_folders(data), detector, on_step), VALIDATION_SHARE, recipe.seed)
+            learnt, kept = split(read_portraits(folders(data), detector, on_step), VALIDATION_SHARE, recipe.seed)
             run(
                 learnt,
                 kept,
@@ -86,8 +86,8 @@ def train(
     OUT.print(f"checkpoint and curves in {folder}", markup=False, soft_wrap=True)
 
 
-def _folders(data: Path) -> list[Path]:
-    """The folders of photographs: `data` itself, or the folders in it."""
+def folders(data: Path) -> list[Path]:
+    """Return the folders of photographs: `data` itself, or the folders in it."""
     within = sorted(path for path in data.iterdir() if path.is_dir())
     return within or [data]
 

@@ -11,12 +11,15 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
+from models.heat import unpack
 from schemas.media import ContentType
-from schemas.verdict import Axis, FaceAnalysis, FrameAnalysis, Label, RiskLevel, Verdict
+from schemas.verdict import Axis, FaceAnalysis, FrameAnalysis, HeatMap, Label, RiskLevel, Verdict
 
 Image = NDArray[np.uint8]
 
 _DPI = 150
+_MOST_OPAQUE = 0.65
+"""Of the colour laid over the hottest cells of a face."""
 _SIZE = (12.0, 4.8)
 """Inches: 1800 by 720 pixels."""
 _INK, _FAINT, _GRID = "#1f2430", "#7a8190", "#e6e8ee"
@@ -216,7 +219,7 @@ def _thresholds(axes: Axes, verdict: Verdict) -> None:
 
 
 def _picture(axes: Axes, verdict: Verdict, picture: Image) -> None:
-    """Show the top frame with a box around each face, in its track's colour."""
+    """Show the top frame: a box around each face in its track's colour, and over it where it looks altered."""
     axes.imshow(picture, interpolation="antialiased")
     axes.set_xticks([])
     axes.set_yticks([])
@@ -229,6 +232,8 @@ def _picture(axes: Axes, verdict: Verdict, picture: Image) -> None:
         return
     deciding = _deciding_detectors(verdict)
     for face in frame.faces:
+        if face.heat is not None:
+            _heat(axes, face.heat, width, height)
         box = face.box
         colour = _colour(face.track)
         x, y = box.x * width, box.y * height
@@ -248,6 +253,25 @@ def _picture(axes: Axes, verdict: Verdict, picture: Image) -> None:
         )
     if verdict.content_type is ContentType.VIDEO:
         axes.set_xlabel(f"highest score, {frame.pts_ms / 1000:.2f} s", color=_FAINT, fontsize=9.5)
+
+
+def _heat(axes: Axes, heat: HeatMap, width: int, height: int) -> None:
+    """Lay a map over its part of the picture: the hotter, the more yellow and the less of the face."""
+    cells = unpack(heat.cells)
+    left, top = heat.left * width, heat.top * height
+    right, bottom = left + heat.width * width, top + heat.height * height
+    axes.imshow(
+        cells,
+        cmap="inferno",
+        vmin=0.0,
+        vmax=1.0,
+        alpha=_MOST_OPAQUE * cells,
+        extent=(left, right, bottom, top),
+        interpolation="bilinear",
+        zorder=1,
+    )
+    axes.set_xlim(-0.5, width - 0.5)
+    axes.set_ylim(height - 0.5, -0.5)
 
 
 def _paper(axes: Axes) -> None:

@@ -35,7 +35,7 @@ def test_a_still_and_a_clip_become_verdicts_and_rows(scoring_fleet: Fleet, media
         assert [axis.axis for axis in verdict.axes] == ["manipulation"]
         assert {model.name for model in verdict.models} == {"centerface", "tiny"}
         assert verdict.reproduction is not None
-        assert verdict.reproduction.policy == "default/1"
+        assert verdict.reproduction.policy == "default/2"
         assert verdict.media is not None
         assert (verdict.media.width, verdict.media.height) == (512, 512)
         assert verdict.processing_time_ms > 0

@@ -63,6 +63,25 @@ def write_brightness(path: Path, *, gain: float = 20.0, size: int = SIZE, latenc
     return _write_brightness(path, gain, size, turns)
 
 
+def write_mapping(path: Path, *, gain: float = 20.0, size: int = SIZE) -> str:
+    """Write a detector like `write_brightness`'s with a map of brightness, [N, 4, 4] logits; return its sha256."""
+    quarter = size // 4
+    nodes = [
+        helper.make_node("Sub", ["image", "middle"], ["centred"]),
+        helper.make_node("Mul", ["centred", "gain"], ["steep"]),
+        helper.make_node("ReduceMean", ["steep"], ["logit"], axes=[1, 2, 3], keepdims=0),
+        helper.make_node("AveragePool", ["steep"], ["cells"], kernel_shape=[quarter] * 2, strides=[quarter] * 2),
+        helper.make_node("ReduceMean", ["cells"], ["map"], axes=[1], keepdims=0),
+    ]
+    shapes: dict[str, list[str | int]] = {"image": ["N", 3, size, size], "logit": ["N"], "map": ["N", 4, 4]}
+    image, *answers = (helper.make_tensor_value_info(name, TensorProto.FLOAT, dims) for name, dims in shapes.items())
+    graph = helper.make_graph(nodes, "tiny", [image], answers, [constant("middle", 0.5), constant("gain", gain)])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
+    content = model.SerializeToString()
+    path.write_bytes(content)
+    return hashlib.sha256(content).hexdigest()
+
+
 def write_manifest(
     folder: Path, *, role: str = "primary", threshold: float = 0.5, gain: float = 20.0, latency_s: float = 0.0
 ) -> Path:

@@ -124,7 +124,21 @@ def test_a_list_in_the_environment_replaces_that_of_the_file(monkeypatch: pytest
     assert (media.allowed_roots, media.max_redirects) == ((Path("/c"),), 1)
 
 
-@pytest.mark.parametrize("name", ["FLEET_MEDIA__ALLOWED_ROOTS", "FLEET_MODELS__ROLES", "FLEET_MEDIA"])
+def test_a_map_in_the_environment_is_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLEET_POLICIES__TENANTS", '{"Paper": "strict", "gallery": {"image": "lenient"}}')
+    assert load_settings().policies.tenants == {"Paper": "strict", "gallery": {"image": "lenient"}}
+
+
+def test_a_policy_is_chosen_by_tenant_and_kind_of_content() -> None:
+    write("policies: {default: strict, tenants: {gallery: {video: lenient}, paper: seed}}")
+    policies = load_settings().policies
+    assert policies.default == "strict"
+    assert policies.tenants == {"gallery": {"video": "lenient"}, "paper": "seed"}
+
+
+@pytest.mark.parametrize(
+    "name", ["FLEET_MEDIA__ALLOWED_ROOTS", "FLEET_MODELS__ROLES", "FLEET_MEDIA", "FLEET_POLICIES__TENANTS"]
+)
 def test_a_list_that_is_not_json_is_an_error_that_names_the_variable(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -147,11 +161,18 @@ def test_a_list_that_is_not_json_is_an_error_that_names_the_variable(
         ("kafka: {topic_prefix: 'no spaces'}", "kafka.topic_prefix"),
         ("models: {roles: [oracle]}", "models.roles.0"),
         ("media: {allowed_roots: /srv}", "media.allowed_roots"),
+        ("policies: {default: No Spaces}", "policies.default"),
     ],
 )
 def test_a_key_that_does_not_exist_or_a_value_that_cannot_be_is_named(text: str, named: str) -> None:
     write(text)
     assert str(refused()).startswith(f"{named}: ")
+
+
+@pytest.mark.parametrize("chosen", ["7", "No Spaces", "[strict]", "{painting: strict}", "{image: 7}"])
+def test_a_tenant_s_policy_that_cannot_be_is_named_with_the_tenant(chosen: str) -> None:
+    write(f"policies: {{tenants: {{paper: {chosen}}}}}")
+    assert str(refused()).startswith("policies.tenants.paper.")
 
 
 @pytest.mark.parametrize(
@@ -251,7 +272,7 @@ def test_every_documented_variable_sets_the_key_beside_it(monkeypatch: pytest.Mo
             name = variable(section, key)
             assert f"| `{section}.{key}`<br>`{name}` |" in documented
             with monkeypatch.context() as patched:
-                # No setting can be a mapping: whatever is refused is the key that the variable leads to.
+                # Whatever is refused is the key that the variable leads to: no policy is called 1.
                 patched.setenv(f"{name}__X", "1")
                 assert str(refused()).startswith(f"{section}.{key}"), name
 

@@ -168,7 +168,7 @@ def test_media_without_a_face_say_so_and_are_let_pass() -> None:
 def test_media_whose_faces_are_too_poor_are_for_people_to_look_at() -> None:
     found = judged(result([frame(0, face(quality=POOR))]))
     assert (found.outcome, found.label) == (Outcome.SCORED, Label.INCONCLUSIVE)
-    assert found.reason == "no face was good enough to judge"
+    assert found.reason == "no face was good enough to judge: too small in 1 of 1"
     assert found.recommendation.action is RecommendedAction.REVIEW
     assert found.frames[0].faces[0].scores == {}
     assert found.frames[0].score is None
@@ -246,9 +246,13 @@ def test_a_verdict_says_what_it_takes_to_get_it_again() -> None:
     assert reproduction is not None
     assert reproduction.model_set == "models"
     assert reproduction.plan_fingerprint == SEGMENT.plan_fingerprint
-    assert reproduction.policy == "default/1"
+    assert reproduction.policy == "default/2"
     assert reproduction.preprocessing == {"screen-a": "abc"}
-    assert reproduction.thresholds == {"axis.manipulation": pytest.approx(0.5), "detector.screen-a": 0.5}
+    assert reproduction.thresholds == {
+        "axis.manipulation": pytest.approx(0.5),
+        "detector.screen-a": 0.5,
+        "policy.authentic_below": 0.3,
+    }
     assert reproduction.libraries["av"] == version("av")
     assert judged(result(CLEAN)).models == FACTS.versions
 

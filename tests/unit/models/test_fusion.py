@@ -1,16 +1,20 @@
-from collections.abc import Sequence
-from itertools import pairwise
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from math import exp
 from random import Random
 
 import pytest
 from hypothesis import given, strategies as st
 
-from models.evidence import FrameEvidence
-from models.fusion import Decision, DetectorFacts, decide, logit, pool, sigmoid, suspicious_segments
-from models.policy import DEFAULT_POLICY, Policy
+from models.advice import problems
+from models.evidence import ArtifactEvidence, FaceEvidence, FrameEvidence
+from models.fusion import Decision, DetectorFacts, decide, logit, pool, sigmoid
+from models.fusion_weights import FittedOn, FusionTable, FusionWeights
+from models.policies import load_policies
+from models.policy import DEFAULT_POLICY, Advice, Combination, Part, Policy
+from models.quality import DEFAULT_GATE
 from schemas.verdict import Axis, Label, ManipulationKind, RecommendedAction, RiskLevel
-from tests.support.evidence import POOR, RIGHT, clip, face, frame
+from tests.support.evidence import GOOD, POOR, RIGHT, clip, face, frame
 
 SCREEN = DetectorFacts("screen-a", "screen", threshold=0.5)
 PRIMARY = DetectorFacts("primary-a", "primary", threshold=0.5)
@@ -35,6 +39,14 @@ def decided(
 def steady(probability: float, detector: DetectorFacts = SCREEN, count: int = 4) -> tuple[FrameEvidence, ...]:
     """Frames whose faces all have this probability."""
     return clip(detector.name, [logit(probability)] * count)
+
+
+def learnt(
+    weights: Mapping[str, float], bias: float, threshold: float, thresholds: Mapping[str, float] | None = None
+) -> FusionTable:
+    """Learnt weights of altered faces."""
+    record = FittedOn("made up", 1, 1, 2, 1.0, 1, 0.5, 0.5, 0.0, 0.0)
+    return FusionTable((FusionWeights(Axis.MANIPULATION, weights, bias, threshold, record, thresholds or {}),))
 
 
 @given(value=st.floats(allow_nan=False, allow_infinity=False))
@@ -101,7 +113,7 @@ def test_media_without_a_face_are_inconclusive() -> None:
 def test_faces_too_poor_to_judge_are_inconclusive_and_not_authentic() -> None:
     decision = decided([frame(0, face(quality=POOR)), frame(1, face(quality=POOR))])
     assert decision.label is Label.INCONCLUSIVE
-    assert decision.reason == "no face was good enough to judge"
+    assert decision.reason == "no face was good enough to judge: too small in 2 of 2"
 
 
 def test_good_faces_that_no_detector_judged_are_inconclusive_for_another_reason() -> None:
@@ -266,50 +278,254 @@ def test_one_wrong_frame_among_many_does_not_decide() -> None:
     assert decided(clip("screen-a", [-3.0] * 29 + [6.0])).label is Label.AUTHENTIC
 
 
-def stretches(
-    scored: list[tuple[int, float]], threshold: float = 0.5, interval_ms: int = 1000
-) -> list[tuple[float, ...]]:
+def test_a_target_of_false_positives_takes_the_detectors_threshold_for_it() -> None:
+    strict = Policy("strict", 1, target_false_positives=0.05, authentic_below=0.1)
+    decision = decided(steady(0.4), [replace(SCREEN, thresholds={"0.05": 0.3, "0.01": 0.9})], strict)
+    assert decision.label is Label.MANIPULATED
+    assert decision.axes[0].threshold == pytest.approx(0.3)
+    assert decision.axes[0].detectors[0].threshold == 0.3
+    assert decision.thresholds == {
+        "policy.authentic_below": 0.1,
+        "axis.manipulation": pytest.approx(0.3),
+        "detector.screen-a@0.05": 0.3,
+    }
+
+
+def test_a_target_that_a_detector_has_no_threshold_for_takes_its_default_and_says_so() -> None:
+    strict = Policy("strict", 1, target_false_positives=0.02)
+    decision = decided(steady(0.6), [replace(SCREEN, thresholds={"0.01": 0.9})], strict)
+    assert decision.label is Label.MANIPULATED
+    assert decision.thresholds["detector.screen-a"] == 0.5
+    assert not any("@" in source for source in decision.thresholds)
+
+
+def test_learnt_weights_fuse_the_detectors_that_they_were_learnt_for() -> None:
+    fusion = learnt({"screen-a": 0.5, "primary-a": 1.5}, bias=-0.5, threshold=0.7)
+    frames = [frame(0, face({"screen-a": 2.0, "primary-a": 1.0}))]
+    (axis,) = decide(frames, [SCREEN, PRIMARY], DEFAULT_POLICY, moving=False, coverage=1.0, fusion=fusion).axes
+    assert axis.score == pytest.approx(sigmoid(0.5 * 2.0 + 1.5 * 1.0 - 0.5))
+    assert axis.threshold == 0.7
+    assert {detector.detector: detector.weight for detector in axis.detectors} == {"screen-a": 0.5, "primary-a": 1.5}
+
+
+def test_a_set_of_detectors_that_nothing_was_learnt_for_is_weighed_by_role() -> None:
+    fusion = learnt({"screen-a": 0.5, "primary-a": 1.5}, bias=-5.0, threshold=0.7)
+    frames = [frame(0, face({"screen-a": 2.0}))]
+    (axis,) = decide(frames, [SCREEN, PRIMARY], DEFAULT_POLICY, moving=False, coverage=1.0, fusion=fusion).axes
+    assert axis.score == pytest.approx(sigmoid(2.0))
+    assert axis.threshold == pytest.approx(0.5)
+
+
+def test_a_policy_may_do_without_what_was_learnt() -> None:
+    fusion = learnt({"screen-a": 0.1}, bias=-5.0, threshold=0.7)
+    plain = Policy("plain", 1, learnt=False)
+    decision = decide(steady(0.9), [SCREEN], plain, moving=True, coverage=1.0, fusion=fusion)
+    assert decision.score == pytest.approx(0.9)
+
+
+def test_a_target_takes_the_threshold_of_the_learnt_fusion_for_it() -> None:
+    fusion = learnt({"screen-a": 1.0}, bias=0.0, threshold=0.7, thresholds={"0.05": 0.35})
+    lax = Policy("lax", 1, target_false_positives=0.05)
+    decision = decide(steady(0.4), [SCREEN], lax, moving=True, coverage=1.0, fusion=fusion)
+    assert decision.label is Label.MANIPULATED
+    assert decision.thresholds["fusion.manipulation@0.05"] == 0.35
+    assert decision.thresholds["axis.manipulation"] == 0.35
+
+
+SEED = Policy(
+    "seed",
+    1,
+    thresholds={Axis.MANIPULATION: 0.5},
+    combination=Combination.WEIGHTED,
+    parts={Part.DETECTORS: 0.5, Part.ARTIFACTS: 0.3, Part.TEMPORAL: 0.2},
+)
+
+
+def with_artifacts(*scores: float) -> FaceEvidence:
+    found = tuple(ArtifactEvidence(f"kind-{number}", score) for number, score in enumerate(scores))
+    return replace(face({"screen-a": logit(0.8)}), artifacts=found)
+
+
+def test_fixed_weights_combine_probabilities_of_detectors_artifacts_and_time() -> None:
+    frames = [frame(number, with_artifacts(0.2, 0.4)) for number in range(2)]
+    signs = {0: {"one": 0.5, "other": 1.0}}
+    decision = decide(frames, [SCREEN], SEED, moving=True, coverage=1.0, signs=signs)
+    assert decision.score == pytest.approx(0.5 * 0.8 + 0.3 * 0.3 + 0.2 * 0.75)
+    assert decision.thresholds["axis.manipulation"] == 0.5
+
+
+def test_fixed_weights_of_what_was_not_looked_at_fall_to_the_rest() -> None:
+    still = decide([frame(0, with_artifacts(0.3))], [SCREEN], SEED, moving=False, coverage=1.0)
+    assert still.score == pytest.approx((0.5 * 0.8 + 0.3 * 0.3) / 0.8)
+    assert decided(steady(0.8), policy=SEED).score == pytest.approx(0.8)
+
+
+def test_fixed_weights_are_for_altered_faces_only() -> None:
+    frames = [frame(0, replace(face({"synthetic-a": logit(0.9)}), artifacts=(ArtifactEvidence("kind", 0.0),)))]
+    assert decided(frames, [SYNTHETIC], SEED).score == pytest.approx(0.9)
+
+
+def test_the_gate_that_refused_most_faces_is_named() -> None:
+    dark = replace(GOOD, exposure=0.1, usable=False)
+    blurred = replace(GOOD, sharpness=0.01, usable=False)
+    frames = [frame(0, face(quality=dark)), frame(1, face(quality=blurred)), frame(2, face(quality=blurred))]
+    decision = decided(frames)
+    assert decision.reason == "no face was good enough to judge: too blurred in 2 of 3"
+    assert decision.reason in decision.recommendation.reason
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"size_px": 20.0}, "too small"),
+        ({"sharpness": 0.01}, "too blurred"),
+        ({"exposure": 0.1}, "too dark or burnt out"),
+        ({"frontality": 0.05}, "turned too far away"),
+        ({"contrast": 0.01}, "too flat in contrast"),
+        ({"noise": 0.9}, "too noisy"),
+        ({"occlusion": 0.9}, "covered"),
+    ],
+)
+def test_every_gate_that_refuses_a_face_has_words(changes: dict[str, float], words: str) -> None:
+    poor = replace(GOOD, **changes)  # type: ignore[arg-type]  # all of them are numbers
+    assert not DEFAULT_GATE.admits(poor)
+    assert problems(poor) == (words,)
+    assert problems(GOOD) == ()
+
+
+def test_a_face_that_was_seen_too_briefly_says_so() -> None:
+    decision = decided(steady(0.99, count=2), policy=Policy("patient", 1, min_faces=3))
+    assert decision.reason == "no face was seen well in 3 frames or more"
+
+
+def test_a_still_has_enough_evidence_in_one_face() -> None:
+    decision = decided(steady(0.99, count=1), policy=Policy("patient", 1, min_faces=3), moving=False)
+    assert decision.label is Label.MANIPULATED
+
+
+def test_a_policy_may_ask_that_a_share_of_the_faces_was_judged_before_media_are_authentic() -> None:
+    careful = Policy("careful", 1, min_usable_share=0.5)
+    mostly_poor = [*steady(0.05, count=1), frame(5, face(quality=POOR)), frame(6, face(quality=POOR))]
+    assert decided(mostly_poor).label is Label.AUTHENTIC
+    decision = decided(mostly_poor, policy=careful)
+    assert decision.label is Label.INCONCLUSIVE
+    assert decision.reason == "only 1 of 3 faces could be judged"
+    assert decided([*steady(0.9, count=1), *mostly_poor[1:]], policy=careful).label is Label.MANIPULATED
+
+
+def test_the_severest_action_of_the_axes_that_speak_is_recommended() -> None:
+    art = Policy("art", 1, advice=Advice(synthetic=dict.fromkeys(RiskLevel, RecommendedAction.ALLOW)))
+    assert decided(steady(0.99, SYNTHETIC), [SYNTHETIC], art).recommendation.action is RecommendedAction.ALLOW
+    both = [frame(number, face({"screen-a": logit(0.9), "synthetic-a": logit(0.99)})) for number in range(4)]
+    assert decided(both, [SCREEN, SYNTHETIC], art).recommendation.action is RecommendedAction.BLOCK
+
+
+def test_a_policy_decides_what_becomes_of_a_recording_held_before_a_camera() -> None:
+    frames = [frame(number, face({"screen-a": logit(0.02), "liveness-a": logit(0.99)})) for number in range(4)]
+    careful = Policy("careful", 1, advice=Advice(liveness=RecommendedAction.REVIEW))
+    decision = decided(frames, [SCREEN, LIVENESS], careful)
+    assert (decision.label, decision.recommendation.action) == (Label.AUTHENTIC, RecommendedAction.REVIEW)
+    assert "recording" in decision.recommendation.reason
+    assert decided(frames, [SCREEN, LIVENESS]).recommendation.action is RecommendedAction.ALLOW
+
+
+def test_a_recommendation_names_scores_moments_artifacts_and_what_could_not_be_judged() -> None:
+    shown = (ArtifactEvidence("blending_boundary", 0.7), ArtifactEvidence("colour", 0.1))
+    frames = [
+        *(frame(number, replace(face({"screen-a": logit(0.95)}), artifacts=shown)) for number in (1, 2)),
+        frame(3, face(quality=POOR)),
+    ]
+    advice = decided(frames).recommendation
+    assert "score 0.95; screen-a 0.95" in advice.reason
+    assert advice.checks[0] == "Look at the most suspicious frames at full size, at 1.0 s, 2.0 s."
+    assert "Artifacts to look at, no evidence by themselves: blending_boundary 0.70." in advice.checks
+    assert "1 of 3 faces could not be judged, 1 of them too small: look at those as well." in advice.checks
+
+
+def test_a_more_suspicious_track_with_a_higher_threshold_clears_no_other() -> None:
+    guarded = replace(SCREEN, threshold=0.95)
+    reaches = face({"primary-a": logit(0.6)})
+    falls_short = face({"screen-a": logit(0.7)}, track=1, box=RIGHT)
+    alone = decided([frame(0, reaches)], [guarded, PRIMARY])
+    both = decided([frame(0, reaches, falls_short)], [guarded, PRIMARY])
+    assert (alone.label, both.label) == (Label.MANIPULATED, Label.MANIPULATED)
+    assert both.score == pytest.approx(0.7)
+    assert both.track == 0
+    assert decided([frame(0, falls_short)], [guarded, PRIMARY]).label is Label.INCONCLUSIVE
+
+
+ALL = (SCREEN, PRIMARY, SYNTHETIC, LIVENESS)
+policies = st.sampled_from([*load_policies(), DEFAULT_POLICY, SEED])
+several = st.lists(st.tuples(logits, logits), min_size=2, max_size=8)
+
+
+def of_tracks(*values: Sequence[tuple[float, float]]) -> list[FrameEvidence]:
+    """Frames in which each track has a face with logits of screen and primary."""
+    longest = max(map(len, values))
     return [
-        (stretch.start_s, stretch.end_s, stretch.frames)
-        for stretch in suspicious_segments(scored, threshold, interval_ms, DEFAULT_POLICY.risk)
+        frame(
+            number,
+            *(
+                face({"screen-a": of_track[number][0], "primary-a": of_track[number][1]}, track=track)
+                for track, of_track in enumerate(values)
+                if number < len(of_track)
+            ),
+        )
+        for number in range(longest)
     ]
 
 
-def test_frames_above_the_threshold_that_follow_each_other_are_one_stretch() -> None:
-    scored = [(0, 0.1), (1000, 0.8), (2000, 0.9), (3000, 0.2), (4000, 0.1)]
-    assert stretches(scored) == [(1.0, 3.0, 2)]
-
-
-def test_a_frame_that_dips_does_not_end_a_stretch_and_two_do() -> None:
-    assert stretches([(0, 0.9), (1000, 0.1), (2000, 0.9)]) == [(0.0, 3.0, 2)]
-    assert stretches([(0, 0.9), (1000, 0.1), (2000, 0.1), (3000, 0.9)]) == [(0.0, 1.0, 1), (3.0, 4.0, 1)]
-
-
-def test_a_score_at_the_threshold_is_suspicious() -> None:
-    assert stretches([(0, 0.5), (1000, 0.49)]) == [(0.0, 1.0, 1)]
-
-
-def test_nothing_above_the_threshold_is_no_stretch() -> None:
-    assert stretches([(0, 0.4), (1000, 0.2)]) == []
-    assert stretches([]) == []
-
-
-def test_a_stretch_is_as_severe_as_its_mean() -> None:
-    (stretch,) = suspicious_segments([(0, 0.7), (1000, 0.99)], 0.5, 1000, DEFAULT_POLICY.risk)
-    assert stretch.mean_score == pytest.approx(0.845)
-    assert stretch.peak_score == 0.99
-    assert stretch.severity is RiskLevel.HIGH
-
-
-@given(
-    scores=st.lists(st.floats(0, 1), max_size=60),
-    threshold=st.floats(0.01, 1),
-    interval_ms=st.integers(1, 5000),
-)
-def test_stretches_hold_every_suspicious_frame_once_and_do_not_overlap(
-    scores: list[float], threshold: float, interval_ms: int
+@given(first=several, lower=st.floats(0, 5), policy=policies)
+def test_a_less_suspicious_track_beside_it_neither_lowers_the_score_nor_clears(
+    first: list[tuple[float, float]], lower: float, policy: Policy
 ) -> None:
-    scored = [(interval_ms * number, score) for number, score in enumerate(scores)]
-    found = suspicious_segments(scored, threshold, interval_ms, DEFAULT_POLICY.risk)
-    assert sum(stretch.frames for stretch in found) == sum(score >= threshold for score in scores)
-    assert all(before.end_s < after.start_s for before, after in pairwise(found))
+    second = [(one - lower, other - lower) for one, other in first]
+    alone, both = (decided(frames, ALL, policy) for frames in (of_tracks(first), of_tracks(first, second)))
+    assert alone.score is not None
+    assert both.score is not None
+    assert both.score >= alone.score
+    assert (both.label is Label.MANIPULATED) >= (alone.label is Label.MANIPULATED)
+
+
+@given(values=several, added=logits, name=st.sampled_from(["synthetic-a", "liveness-a"]), policy=policies)
+def test_another_axis_neither_lowers_the_score_nor_clears(
+    values: list[tuple[float, float]], added: float, name: str, policy: Policy
+) -> None:
+    frames = of_tracks(values)
+    more = [
+        replace(each, faces=tuple(replace(one, logits={**one.logits, name: added}) for one in each.faces))
+        for each in frames
+    ]
+    without, with_it = decided(frames, ALL, policy), decided(more, ALL, policy)
+    assert without.score is not None
+    assert with_it.score is not None
+    assert with_it.score >= without.score
+    if without.label is Label.MANIPULATED:
+        assert with_it.label is Label.MANIPULATED
+    if without.label is Label.INCONCLUSIVE:
+        assert with_it.label is not Label.AUTHENTIC
+
+
+@given(values=several, order=st.randoms(use_true_random=False), policy=policies)
+def test_the_order_of_frames_changes_no_decision(
+    values: list[tuple[float, float]], order: Random, policy: Policy
+) -> None:
+    frames = of_tracks(values, values[::-1])
+    shuffled = list(frames)
+    order.shuffle(shuffled)
+    assert decided(shuffled, ALL, policy) == decided(frames, ALL, policy)
+
+
+@given(values=several, policy=policies)
+def test_a_label_follows_from_the_bands(values: list[tuple[float, float]], policy: Policy) -> None:
+    decision = decided(of_tracks(values), ALL, policy)
+    (axis,) = decision.axes
+    assert decision.score == axis.score
+    if axis.score >= axis.threshold:
+        expected = Label.MANIPULATED
+    elif axis.score >= policy.authentic_below:
+        expected = Label.INCONCLUSIVE
+    else:
+        expected = Label.AUTHENTIC
+    assert decision.label is expected
+    assert decision.risk is policy.risk(axis.score)

@@ -15,7 +15,7 @@ from models.manifest import Entry
 from tests.support.tiny_models import entry
 
 Crops = NDArray[np.uint8]
-Logits = NDArray[np.float32]
+Answers = NDArray[np.float32]
 POISON = 255
 FOREVER = 60.0
 
@@ -34,14 +34,16 @@ class Scorer:
         if images.ndim != 4:
             raise ShapeMismatch("tiny", "images", "no crops")
 
-    def run(self, images: Crops) -> Logits:
+    columns = 1
+
+    def answer(self, images: Crops) -> Answers:
         self.started.set()
         self.gate.wait(FOREVER)
         values = images[:, 0, 0, 0]
         self.batches.append(values.tolist())
         if (values == POISON).any():
             raise ValueError("poisoned")
-        return values.astype(np.float32)
+        return values[:, None].astype(np.float32)
 
 
 def crops(*values: int) -> Crops:
@@ -66,8 +68,8 @@ def batcher(
             scorer.gate.set()
 
 
-def answer(future: Future[Logits]) -> list[float]:
-    return [float(logit) for logit in future.result(5)]
+def answer(future: Future[Answers]) -> list[float]:
+    return [float(row[0]) for row in future.result(5)]
 
 
 def test_a_full_batch_leaves_at_once() -> None:
@@ -233,7 +235,7 @@ def test_many_producers_all_get_their_own_answers() -> None:
     work[3][30] = [1, POISON]
     work[6][10] = [POISON]
 
-    def produce(submissions: list[list[int]]) -> list[Future[Logits]]:
+    def produce(submissions: list[list[int]]) -> list[Future[Answers]]:
         return [queue.submit(crops(*values)) for values in submissions]
 
     with (

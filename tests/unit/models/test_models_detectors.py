@@ -30,7 +30,7 @@ def test_a_set_finds_faces_cuts_and_scores_them(tmp_path: Path) -> None:
         image = np.full((100, 100, 3), 255, np.uint8)
         crops = tiny.cut(image, [Face((10, 10, 50, 50), 0.9, np.zeros((5, 2), np.float32))])
         assert crops.shape == (1, tiny.size, tiny.size, 3)
-        assert tiny.logits(crops).result(5)[0] == pytest.approx(10, abs=1e-3)
+        assert tiny.answers(crops).result(5)[0] == pytest.approx(10, abs=1e-3)
         assert models.faces.detect([image]) == [[]]
         assert [each.entry.name for each in models.of_role("primary")] == ["tiny"]
         assert models.of_role(Role.SCREEN) == ()
@@ -91,7 +91,7 @@ def test_a_tiny_model_with_a_latency_answers_as_one_without(tmp_path: Path) -> N
     manifest = Manifest.load(write_manifest(tmp_path, latency_s=0.05))
     assert any(node.op_type == "Loop" for node in onnx.load(tmp_path / "tiny.onnx").graph.node)
     with DetectorSet.load(manifest, OPTIONS) as models:
-        assert models.detectors["tiny"].logits(grey(0)).result(60)[0] == pytest.approx(-10, abs=1e-3)
+        assert models.detectors["tiny"].answers(grey(0)).result(60)[0] == pytest.approx(-10, abs=1e-3)
 
 
 def test_a_model_that_runs_crops_one_by_one_waits_for_no_company(tmp_path: Path) -> None:
@@ -102,5 +102,5 @@ def test_a_model_that_runs_crops_one_by_one_waits_for_no_company(tmp_path: Path)
     seen: list[BatchStats] = []
     options = replace(OPTIONS, max_delay_s=60)
     with DetectorSet.load(Manifest.load(path), options, on_batch=seen.append) as models:
-        assert len(models.detectors["tiny"].logits(np.concatenate([grey(0), grey(255)])).result(5)) == 2
+        assert len(models.detectors["tiny"].answers(np.concatenate([grey(0), grey(255)])).result(5)) == 2
     assert [each.crops for each in seen] == [1, 1]

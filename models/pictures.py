@@ -1,0 +1,44 @@
+"""Pictures of evidence: a face, and where a detector saw alteration in it."""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from models.heat import Heat
+
+SIDE = 96
+"""Of each of a thumbnail's two halves, pixels."""
+_QUALITY = 80
+_MOST_OPAQUE = 0.65
+"""Of the colour laid over the hottest cells."""
+
+
+def overlay(crop: NDArray[np.uint8], heat: Heat) -> NDArray[np.uint8]:
+    """Return a crop with a map laid over it: the hotter, the more yellow and the less of the face.
+
+    Args:
+        crop: uint8 [H, W, 3] RGB.
+        heat: float32 [S, S] in [0, 1], over the whole crop.
+    """
+    height, width = crop.shape[:2]
+    smooth = np.clip(np.asarray(cv2.resize(heat, (width, height), interpolation=cv2.INTER_CUBIC), np.float32), 0, 1)
+    levels = np.rint(smooth * 255).astype(np.uint8)
+    colours = cv2.cvtColor(cv2.applyColorMap(levels, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)
+    share = (_MOST_OPAQUE * smooth)[:, :, None]
+    return np.asarray(np.rint(crop * (1 - share) + colours * share), np.uint8)
+
+
+def thumbnail(crop: NDArray[np.uint8], heat: Heat | None) -> bytes:
+    """Return a small JPEG of a face: beside it, where there is a map, the same with the map laid over it.
+
+    Args:
+        crop: uint8 [H, W, 3] RGB.
+        heat: float32 [S, S] in [0, 1], over the whole crop.
+    """
+    small = np.asarray(cv2.resize(crop, (SIDE, SIDE), interpolation=cv2.INTER_AREA), np.uint8)
+    halves = [small] if heat is None else [small, overlay(small, heat)]
+    picture = np.concatenate(halves, axis=1)
+    written, encoded = cv2.imencode(".jpg", picture[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
+    if not written:
+        raise ValueError("OpenCV could not encode the thumbnail")
+    return encoded.tobytes()
