@@ -21,6 +21,14 @@ class TrainedRole(StrEnum):
     PRIMARY = "primary"
 
 
+class Training(StrEnum):
+    """A recipe of `models.training.recipe.RECIPES`."""
+
+    WARM_UP = "warm-up"
+    PRIMARY = "primary"
+    SCREEN = "screen"
+
+
 @models_app.command("list")
 def list_models() -> None:
     """Show the models of the manifest and whether their weights are there. Fetches nothing.
@@ -76,8 +84,8 @@ def fit_head(
 
 @models_app.command("train")
 def train_detector(
-    role: Annotated[
-        TrainedRole, typer.Argument(help="Which detector: the fast or the accurate one.", show_default=False)
+    training: Annotated[
+        Training, typer.Argument(help="Which recipe: the warm-up, the accurate or the fast one.", show_default=False)
     ],
     data: Annotated[
         Path,
@@ -88,16 +96,19 @@ def train_detector(
         Path | None, typer.Option(exists=True, dir_okay=False, help="Checkpoint to begin with, not ImageNet's weights.")
     ] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Batches to learn from, instead of the recipe's.")] = None,
+    stop_at: Annotated[int | None, typer.Option(min=1, help="Step to stop at; the same command goes on.")] = None,
     processes: Annotated[int, typer.Option(min=1, help="That draw batches.")] = 1,
     compiled: Annotated[bool, typer.Option("--compile", help="Compile the network first: slower start.")] = False,
 ) -> None:
     """Train a detector of altered faces on self-blended images, going on where the folder's checkpoint ends.
 
-    Example: [cyan]fleet models train primary --data ../shared/data/faces/train --folder primary[/]
+    The shipped ones come from three trainings, each from the one before: warm-up, primary, screen (docs/training.md).
+
+    Example: [cyan]fleet models train warm-up --data ../shared/data/faces/train --folder warm-up --stop-at 2100[/]
     """
     from agents.cli.train import train
 
-    train(role.value, data, folder, start_from, steps, processes, compiled)
+    train(training.value, data, folder, start_from, steps, stop_at, processes, compiled)
 
 
 @models_app.command("measure-faces")
@@ -164,3 +175,82 @@ def fit_fusion(
     from agents.cli.fit_fusion import fit_fusion as fit
 
     fit(scores, out, description, ridge, seed)
+
+
+@models_app.command("evaluate")
+def evaluate_models(
+    media: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DIR|CSV", exists=True, help="Media by label: real/ and fake/, or a CSV.", show_default=False
+        ),
+    ],
+    subset: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=REAL:FAKE", help="A subset of DIR by its folders; repeatable.", show_default=False),
+    ] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(help="A detector of the manifest; repeatable.", show_default="those that the settings load"),
+    ] = None,
+    output: Annotated[Path, typer.Option(help="Folder of report and pictures.", file_okay=False)] = Path("evaluation"),
+    frames: Annotated[int, typer.Option(min=1, help="Of each video, evenly spread.")] = 24,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Files of each label of a subset.", show_default="all")
+    ] = None,
+    one_resolution: Annotated[
+        int, typer.Option(min=0, help="Side that all faces are brought to, pixels; 0 judges them as found.")
+    ] = 112,
+    native: Annotated[bool, typer.Option("--native", help="Judge faces as found, too.")] = False,
+    analyses: Annotated[
+        bool, typer.Option("--analyses/--no-analyses", help="Measure artifact and temporal analyses, too.")
+    ] = True,
+    robustness_files: Annotated[
+        int, typer.Option(min=0, help="Files of each label in the robustness curves; 0 for none.")
+    ] = 100,
+    seed: Annotated[int, typer.Option(min=0, help="Of halves and intervals.")] = 1,
+    rounds: Annotated[int, typer.Option(min=10, help="Of the bootstrap.")] = 1000,
+) -> None:
+    """Measure detectors and analyses on labelled media, beside the size of the face alone (docs/evaluation.md).
+
+    Example: [cyan]fleet models evaluate ../shared/data/video --output clips[/]
+    """
+    from agents.cli.evaluate import EvaluateOptions, evaluate
+    from models.evaluation.scoring import Plan
+
+    plan = Plan(
+        one_resolution=one_resolution or None,
+        native=native,
+        frames=frames,
+        limit=limit,
+        robustness_files=robustness_files,
+        seed=seed,
+        rounds=rounds,
+    )
+    evaluate(media, EvaluateOptions(plan, subset or (), model or (), output, analyses))
+
+
+@models_app.command("card")
+def write_card(
+    name: Annotated[str, typer.Argument(help="A detector of the manifest.", show_default=False)],
+    report: Annotated[
+        Path,
+        typer.Option("--from", exists=True, dir_okay=False, help="report.json of an evaluation.", show_default=False),
+    ],
+    curves: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True, dir_okay=False, help="Of its training.", show_default="NAME.curves.json of the cards"
+        ),
+    ] = None,
+    cards: Annotated[
+        Path | None, typer.Option(exists=True, file_okay=False, help="Folder of the cards.", show_default="the fleet's")
+    ] = None,
+) -> None:
+    """Write a model's card from an evaluation, its training curves and its notes (docs/evaluation.md).
+
+    Example: [cyan]fleet models card blend_primary --from evaluation/report.json[/]
+    """
+    from agents.cli.card import card
+
+    card(name, report, curves, cards)

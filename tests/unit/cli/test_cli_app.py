@@ -25,8 +25,16 @@ COMMANDS = (
     ("models", "list"),
     ("models", "pull"),
     ("models", "verify"),
+    ("models", "import"),
+    ("models", "train"),
+    ("models", "export"),
     ("models", "fit-head"),
+    ("models", "fit-fusion"),
+    ("models", "evaluate"),
+    ("models", "card"),
     ("models", "measure-faces"),
+    ("policies", "list"),
+    ("policies", "show"),
 )
 HEAVY = ("av", "confluent_kafka", "cv2", "faust", "numpy", "onnxruntime", "psycopg", "pydantic", "redis")
 

@@ -1,0 +1,61 @@
+"""`fleet models card`: a model card, filled from an evaluation."""
+
+from pathlib import Path
+
+import models
+from agents.cli.console import OUT
+from agents.cli.exits import CommandFailed, ExitCode
+from agents.model_set import manifest
+from agents.settings import load_settings
+from models.evaluation.card_parts import card_data, read_curves, read_notes
+from models.evaluation.cards import MARK, detector_card
+from models.evaluation.exceptions import EvaluationError
+from models.evaluation.report import read_report
+from models.sources import resolve
+
+CARDS = Path(models.__file__).parent / "cards"
+
+
+def card(name: str, report: Path, curves: Path | None, folder: Path | None) -> None:
+    """Write the card, its figures and the picture of its training.
+
+    Args:
+        name: of the manifest entry.
+        report: `report.json` of an evaluation with it.
+        curves: of its training; by default `NAME.curves.json` of the folder, if there is one.
+        folder: of the cards; the fleet's own by default. `NAME.notes.md` in it holds the texts.
+
+    Raises:
+        SettingsInvalid: a setting cannot be.
+        ModelError: there is no such entry, or its weights cannot be had.
+        CommandFailed: report, curves or texts cannot be used, the extra `plot` is missing, or another card is there.
+    """
+    settings = load_settings().models
+    entry = manifest(settings).entry(name)
+    folder = CARDS if folder is None else folder
+    card_path, picture = folder / f"{name}.md", folder / f"{name}.training.png"
+    beside = folder / f"{name}.curves.json"
+    if card_path.exists() and MARK not in card_path.read_text(encoding="utf-8"):
+        raise CommandFailed(ExitCode.USAGE, f"{card_path} was not written by this command; move it away first")
+    try:
+        notes = read_notes(folder / f"{name}.notes.md")
+        source = curves or (beside if beside.exists() else None)
+        training = None if source is None else read_curves(source)
+        weights = resolve(entry, settings.cache, offline=settings.offline)
+        data = card_data(read_report(report), entry, weights.stat().st_size)
+    except EvaluationError as error:
+        raise CommandFailed(ExitCode.USAGE, str(error)) from error
+    if training is not None:
+        try:
+            from agents.report.evaluation_training import write_training  # noqa: PLC0415  (extra `plot`)
+        except ModuleNotFoundError as error:
+            raise CommandFailed(
+                ExitCode.USAGE, f"curves need the extra `plot`: pip install 'deepfake-fleet[plot]' ({error})"
+            ) from error
+        write_training(training, f"{entry.name} {entry.version}", picture)
+        if source != beside:
+            beside.write_text(training.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    (folder / f"{name}.evaluation.json").write_text(data.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    drawn = picture.name if training is not None else None
+    card_path.write_text(detector_card(entry, data, notes, training, drawn), encoding="utf-8")
+    OUT.print(f"written: {card_path}", markup=False, soft_wrap=True)
