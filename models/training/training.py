@@ -2,9 +2,10 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,12 +15,14 @@ from torch import nn
 from models.statistics import auc
 from models.training.batches import BatchMaker
 from models.training.blending import Portrait
-from models.training.network import BlendDetector, load_imagenet
+from models.training.network import BlendDetector, load_imagenet, load_weights
 from models.training.recipe import OnPoint, Point, Recipe
 from models.training.samples import Pair, validation_pairs
 
 CHECKPOINT = "checkpoint.pt"
 CURVES = "curves.json"
+History = dict[str, Any]
+"""Recipe, points and what went before, as JSON."""
 
 
 def train(
@@ -29,6 +32,7 @@ def train(
     folder: Path,
     *,
     start_from: Path | None = None,
+    stop_at: int | None = None,
     processes: int = 1,
     every: int = 50,
     validate_every: int = 250,
@@ -42,7 +46,8 @@ def train(
         kept: faces for validation.
         recipe: what to do; a checkpoint of another recipe is refused.
         folder: where checkpoint and curves lie.
-        start_from: weights of a trained network to begin with, instead of ImageNet's.
+        start_from: checkpoint to begin with, instead of ImageNet's weights; its history is kept with the curves.
+        stop_at: step to stop at before the recipe's end; the checkpoint goes on from there.
         processes: that draw batches.
         every: steps between two points of the curves and two checkpoints.
         validate_every: steps between two measurements on validation blends.
@@ -56,57 +61,37 @@ def train(
         ValueError: `folder` holds a checkpoint of another recipe.
         ImportError: the package of the backbone's weights is not installed.
     """
-    torch.manual_seed(recipe.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    network = BlendDetector()
-    if start_from is None:
-        load_imagenet(network)
-    else:
-        network.load_state_dict(torch.load(start_from, map_location="cpu", weights_only=True)["averaged"])
-    network.to(device, memory_format=torch.channels_last)
-    averaged = BlendDetector()
-    averaged.load_state_dict(network.state_dict())
-    averaged.to(device).eval()
-    optimiser = torch.optim.AdamW(network.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay)
-    cycle = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, recipe.learning_rate, total_steps=recipe.steps + 1, pct_start=0.15, final_div_factor=100
-    )
-    points: list[Point] = []
-    first = _resume(folder, recipe, network, averaged, optimiser, cycle, points)
+    learner = _Learner.begin(recipe, folder, start_from, device)
     pairs = validation_pairs(kept, recipe.size, recipe.seed, crf=32)
-    maker = BatchMaker(portraits, recipe, processes)
-    step_forward = torch.compile(network) if compiled else network
-    network.train()
+    forward = torch.compile(learner.network) if compiled else learner.network
+    end = min(stop_at or recipe.steps, recipe.steps)
     losses: list[float] = []
     right: list[float] = []
     began = perf_counter()
+    maker = BatchMaker(portraits, recipe, processes, end)
     try:
-        for step, batch in enumerate(maker.batches(first), first):
+        for done, batch in enumerate(maker.batches(learner.step), learner.step + 1):
+            # Of dropout: a training that was interrupted draws what one that was not does.
+            torch.manual_seed((recipe.seed << 32) + done)
             images, labels, masks = (torch.from_numpy(each).to(device) for each in batch)
-            logits, where = step_forward(images)
+            logits, where = forward(images)
             loss = nn.functional.binary_cross_entropy_with_logits(logits, labels * 0.96 + 0.02)
             loss = loss + recipe.mask_weight * nn.functional.binary_cross_entropy_with_logits(where, masks)
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            nn.utils.clip_grad_norm_(network.parameters(), 5.0)
-            optimiser.step()
-            cycle.step()
-            _average(averaged, network, min(recipe.ema, (step + 1) / (step + 10)))
+            learner.learn(loss)
             losses.append(float(loss.detach()))
             right.append(float(((logits.detach() > 0) == (labels > 0.5)).float().mean()))
-            done = step + 1
-            if done % every == 0 or done == recipe.steps:
-                measured = done % validate_every == 0 or done == recipe.steps
-                value = validation_auc(averaged, pairs) if measured else None
+            if done % every == 0 or done == end:
+                measured = done % validate_every == 0 or done == end
+                value = validation_auc(learner.averaged, pairs) if measured else None
                 point = Point(done, float(np.mean(losses)), float(np.mean(right)), value, perf_counter() - began)
-                points.append(point)
-                _save(folder, recipe, network, averaged, optimiser, cycle, points)
+                learner.save(point, folder)
                 on_point(point, recipe.steps)
                 losses.clear()
                 right.clear()
     finally:
         maker.close()
-    return averaged
+    return learner.averaged
 
 
 def validation_auc(network: BlendDetector, pairs: Sequence[Pair]) -> float:
@@ -127,60 +112,96 @@ def judge(network: BlendDetector, images: NDArray[np.uint8], at_once: int = 64) 
     return np.concatenate(parts).astype(np.float64)
 
 
-def _average(averaged: BlendDetector, network: BlendDetector, kept: float) -> None:
-    """Move the average towards the network; counters are taken as they are."""
-    with torch.no_grad():
-        for mine, theirs in zip(averaged.state_dict().values(), network.state_dict().values(), strict=True):
-            if mine.dtype.is_floating_point:
-                mine.lerp_(theirs, 1 - kept)
-            else:
-                mine.copy_(theirs)
+@dataclass(slots=True, eq=False)
+class _Learner:
+    """A network while it learns: its moving average, optimiser, schedule, and how it went so far."""
 
+    recipe: Recipe
+    network: BlendDetector
+    averaged: BlendDetector
+    optimiser: torch.optim.Optimizer
+    cycle: torch.optim.lr_scheduler.OneCycleLR
+    before: History | None
+    points: list[Point] = field(default_factory=list)
+    step: int = 0
 
-def _resume(
-    folder: Path,
-    recipe: Recipe,
-    network: BlendDetector,
-    averaged: BlendDetector,
-    optimiser: torch.optim.Optimizer,
-    cycle: torch.optim.lr_scheduler.OneCycleLR,
-    points: list[Point],
-) -> int:
-    path = folder / CHECKPOINT
-    if not path.exists():
-        return 0
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    if state["recipe"] != asdict(recipe):
-        raise ValueError(f"{path} is of another recipe: {state['recipe']}")
-    network.load_state_dict(state["network"])
-    averaged.load_state_dict(state["averaged"])
-    optimiser.load_state_dict(state["optimiser"])
-    cycle.load_state_dict(state["cycle"])
-    points += [Point(**point) for point in state["points"]]
-    return int(state["step"])
+    @classmethod
+    def begin(cls, recipe: Recipe, folder: Path, start_from: Path | None, device: torch.device) -> "_Learner":
+        """Begin, or go on where the folder's checkpoint ends."""
+        torch.manual_seed(recipe.seed)
+        network, before = BlendDetector(), None
+        if start_from is None:
+            load_imagenet(network)
+        else:
+            begun = load_weights(network, start_from)
+            before = {key: begun.get(key) for key in ("recipe", "points", "before")}
+        network.to(device, memory_format=torch.channels_last)
+        averaged = BlendDetector()
+        averaged.load_state_dict(network.state_dict())
+        averaged.to(device).eval()
+        rate, decay = recipe.learning_rate, recipe.weight_decay
+        optimiser = torch.optim.AdamW(network.parameters(), rate, weight_decay=decay, fused=True)
+        cycle = torch.optim.lr_scheduler.OneCycleLR(
+            optimiser, rate, total_steps=recipe.steps + 1, pct_start=0.15, final_div_factor=100
+        )
+        learner = cls(recipe, network, averaged, optimiser, cycle, before)
+        learner._resume(folder / CHECKPOINT)
+        network.train()
+        if recipe.fixed_norm:
+            for module in network.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.eval()
+        return learner
 
+    def learn(self, loss: torch.Tensor) -> None:
+        """Take a step down the loss."""
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
+        self.optimiser.step()
+        self.cycle.step()
+        self._average(min(self.recipe.ema, (self.step + 1) / (self.step + 10)))
+        self.step += 1
 
-def _save(
-    folder: Path,
-    recipe: Recipe,
-    network: BlendDetector,
-    averaged: BlendDetector,
-    optimiser: torch.optim.Optimizer,
-    cycle: torch.optim.lr_scheduler.OneCycleLR,
-    points: Sequence[Point],
-) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    state = {
-        "recipe": asdict(recipe),
-        "network": network.state_dict(),
-        "averaged": averaged.state_dict(),
-        "optimiser": optimiser.state_dict(),
-        "cycle": cycle.state_dict(),
-        "points": [asdict(point) for point in points],
-        "step": points[-1].step,
-    }
-    half = folder / f"{CHECKPOINT}.part"
-    torch.save(state, half)
-    half.replace(folder / CHECKPOINT)
-    curves = {"recipe": asdict(recipe), "points": [asdict(point) for point in points]}
-    (folder / CURVES).write_text(json.dumps(curves, indent=1) + "\n", encoding="utf-8")
+    def _average(self, kept: float) -> None:
+        """Move the average towards the network; counters are taken as they are."""
+        states = (self.averaged.state_dict().values(), self.network.state_dict().values())
+        pairs = list(zip(*states, strict=True))
+        floats = [pair for pair in pairs if pair[0].dtype.is_floating_point]
+        with torch.no_grad():
+            torch._foreach_lerp_([mine for mine, _ in floats], [theirs for _, theirs in floats], 1 - kept)
+            for mine, theirs in pairs:
+                if not mine.dtype.is_floating_point:
+                    mine.copy_(theirs)
+
+    def _resume(self, path: Path) -> None:
+        if not path.exists():
+            return
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        if state["recipe"] != asdict(self.recipe):
+            raise ValueError(f"{path} is of another recipe: {state['recipe']}")
+        for name in ("network", "averaged", "optimiser"):
+            getattr(self, name).load_state_dict(state[name])
+        self.cycle.load_state_dict(state["cycle"])
+        self.points = [Point(**point) for point in state["points"]]
+        self.step = int(state["step"])
+        self.before = state.get("before")
+
+    def save(self, point: Point, folder: Path) -> None:
+        """Add a point, and write checkpoint and curves."""
+        self.points.append(point)
+        folder.mkdir(parents=True, exist_ok=True)
+        history: History = {
+            "recipe": asdict(self.recipe),
+            "points": [asdict(each) for each in self.points],
+            "before": self.before,
+        }
+        state = {
+            **history,
+            **{name: getattr(self, name).state_dict() for name in ("network", "averaged", "optimiser", "cycle")},
+            "step": self.step,
+        }
+        half = folder / f"{CHECKPOINT}.part"
+        torch.save(state, half)
+        half.replace(folder / CHECKPOINT)
+        (folder / CURVES).write_text(json.dumps(history, indent=1) + "\n", encoding="utf-8")

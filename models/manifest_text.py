@@ -1,0 +1,39 @@
+"""The manifest as text: one entry put in or replaced, all else, comments too, left as it is."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from models.manifest import Entry
+
+_START = re.compile(r"^  - name: (\S+)$", re.MULTILINE)
+
+
+def with_entry(text: str, entry: Entry, folder: Path) -> str:
+    """Return a manifest's text with an entry: in the place of its namesake, or at the end.
+
+    Args:
+        text: YAML, entries indented by two spaces, each beginning with its name; an entry's comments go with it.
+        entry: what is written; fields that are at their defaults are left out.
+        folder: of the manifest, which paths are relative to.
+    """
+    block = _block(entry, folder)
+    starts = list(_START.finditer(text))
+    for place, start in enumerate(starts):
+        if start[1] == entry.name:
+            end = starts[place + 1].start() if place + 1 < len(starts) else len(text)
+            tail = "\n" if place + 1 < len(starts) else ""
+            return text[: start.start()] + block + tail + text[end:]
+    return text.rstrip("\n") + "\n\n" + block
+
+
+def _block(entry: Entry, folder: Path) -> str:
+    fields: dict[str, Any] = entry.model_dump(mode="json", exclude_defaults=True)
+    fields["source"] = entry.source.model_dump(mode="json", exclude_defaults=True) | {"kind": entry.source.kind}
+    for part in (fields["source"], fields.get("head", {})):
+        if "path" in part:
+            part["path"] = Path(part["path"]).relative_to(folder).as_posix()
+    written = yaml.safe_dump([fields], sort_keys=False, width=110, default_flow_style=None)
+    return "".join(f"  {line}\n" for line in written.splitlines())
