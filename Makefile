@@ -54,7 +54,7 @@ generate: $(STAMP) ## JSON Schemas, AsyncAPI, docs/messages.md, docs/configurati
 
 lock:              ## resolve requirements.lock anew
 	$(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
-	  --extra cpu --extra local --extra plot --extra demo --extra fit --extra dev \
+	  --extra cpu --extra local --extra plot --extra demo --extra fit --extra convert --extra dev \
 	  --generate-hashes --no-emit-index-url --custom-compile-command "make lock" -o requirements.lock
 
 clean:             ## remove .venv and caches

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models.crops import TEMPLATE, aligned_crop, cut_faces, similarity, square_crop
+from models.crops import TEMPLATE, aligned_crop, cut_faces, inside_crop, similarity, square_crop
 from models.faces import Face
 from models.manifest import CropSpec
 
@@ -73,6 +73,51 @@ def test_a_turned_face_is_put_upright(scale: float) -> None:
         np.testing.assert_allclose([columns.mean(), rows.mean()], wanted, atol=1.5)
 
 
+def spot(crop: NDArray[np.uint8], row: int, column: int) -> tuple[int, int]:
+    """Column and row of the ramp that a pixel of a crop shows."""
+    return int(crop[row, column, 0]), int(crop[row, column, 1])
+
+
+def test_an_inside_crop_has_the_boxs_own_shape_stretched() -> None:
+    crop = inside_crop(ramp(200, 200), (90, 80, 110, 120), 1.0, 80)
+    # 40 x 80 pixels around the middle: twice as wide in the crop as in the image.
+    assert spot(crop, 40, 40) == (100, 100)
+    assert spot(crop, 0, 0) == (80, 60)
+    assert spot(crop, 79, 79) == (119, 139)
+
+
+@pytest.mark.parametrize(
+    ("box", "corners"),
+    [
+        ((0, 0, 20, 20), ((0, 0), (39, 39))),
+        ((180, 180, 200, 200), ((160, 160), (199, 199))),
+        ((-10, 90, 10, 110), ((0, 80), (39, 119))),
+    ],
+)
+def test_an_inside_crop_is_moved_into_the_image(
+    box: tuple[float, float, float, float], corners: tuple[tuple[int, int], tuple[int, int]]
+) -> None:
+    crop = inside_crop(ramp(200, 200), box, 1.0, 40)
+    assert (spot(crop, 0, 0), spot(crop, 39, 39)) == corners
+
+
+def test_an_inside_crop_larger_than_the_image_gets_smaller_on_both_sides() -> None:
+    crop = inside_crop(ramp(100, 200), (90, 40, 130, 60), 3.0, 99)
+    # Four times 40 x 20 fits into 200 x 100.
+    assert (spot(crop, 0, 0), spot(crop, 98, 98)) == ((30, 10), (189, 89))
+    # Four times 40 x 50 does not, and is made 79 x 99.
+    crop = inside_crop(ramp(100, 200), (90, 25, 130, 75), 3.0, 99)
+    left, right = spot(crop, 0, 0), spot(crop, 98, 98)
+    assert (left[1], right[1]) == (0, 98)
+    assert right[0] - left[0] == 78
+
+
+@pytest.mark.parametrize("box", [(-500, -500, -400, -400), (400, 20, 420, 40), (50, 50, 50, 50), (0, 0, 1e4, 1e4)])
+@pytest.mark.parametrize("shape", [(100, 100), (1, 1), (2, 300)])
+def test_a_box_anywhere_has_an_inside_crop(box: tuple[float, float, float, float], shape: tuple[int, int]) -> None:
+    assert inside_crop(ramp(*shape), box, 1.7, 32).shape == (32, 32, 3)
+
+
 def test_all_faces_are_cut_as_the_manifest_says() -> None:
     image = ramp(200, 200)
     faces = [
@@ -81,6 +126,8 @@ def test_all_faces_are_cut_as_the_manifest_says() -> None:
     ]
     square = cut_faces(image, faces, CropSpec(kind="square", margin=0.2), 32)
     aligned = cut_faces(image, faces, CropSpec(kind="aligned", margin=0.2), 32)
+    inside = cut_faces(image, faces, CropSpec(kind="inside", margin=1.7), 32)
+    np.testing.assert_array_equal(inside[1], inside_crop(image, faces[1].box, 1.7, 32))
     np.testing.assert_array_equal(square[1], square_crop(image, faces[1].box, 0.2, 32))
     np.testing.assert_array_equal(aligned[0], aligned_crop(image, faces[0].landmarks, 0.2, 32))
     assert cut_faces(image, [], CropSpec(), 32).shape == (0, 32, 32, 3)

@@ -162,3 +162,70 @@ def test_the_manifest_loads_from_any_folder(tmp_path: Path) -> None:
     shutil.copy(MANIFEST, copy)
     fleet, copied = Manifest.load(), Manifest.load(copy)
     assert model_set_fingerprint(copied.entries) == model_set_fingerprint(fleet.entries)
+
+
+def extending(folder: Path, extends: str, *entries: dict[str, Any], name: str = "own.yaml") -> Path:
+    path = folder / name
+    path.write_text(yaml.safe_dump({"extends": extends, "entries": list(entries)}))
+    return path
+
+
+def test_a_manifest_may_add_to_the_fleets_own_and_is_preferred(tmp_path: Path) -> None:
+    fleet = Manifest.load()
+    own = Manifest.load(extending(tmp_path, "builtin", fields(role="synthetic")))
+    assert [each.name for each in own.entries] == ["tiny", *(each.name for each in fleet.entries)]
+    assert own.by_role("synthetic")[0].name == "tiny"
+    assert own.by_role("faces") == fleet.by_role("faces")
+    assert own.fusion == fleet.fusion
+
+
+def test_an_entry_stands_in_for_its_namesake(tmp_path: Path) -> None:
+    own = Manifest.load(extending(tmp_path, "builtin", fields(name="clip_synthetic", role="synthetic")))
+    assert [each.name for each in own.entries].count("clip_synthetic") == 1
+    assert own.entry("clip_synthetic").licence == fields()["licence"]
+
+
+def test_a_fallback_may_be_an_entry_of_the_manifest_extended(tmp_path: Path) -> None:
+    own = extending(tmp_path, "builtin", fields(role="synthetic", fallback="clip_synthetic"))
+    assert Manifest.load(own).entry("tiny").fallback == "clip_synthetic"
+    with pytest.raises(ManifestError, match="no gone"):
+        Manifest.load(extending(tmp_path, "builtin", fields(fallback="gone")))
+
+
+def test_each_manifests_paths_start_at_its_own_folder(tmp_path: Path) -> None:
+    below = tmp_path / "below"
+    below.mkdir()
+    written(below, fields(name="other"))
+    own = Manifest.load(extending(tmp_path, "below/manifest.yaml", fields()))
+    paths = {each.name: each.source.path for each in own.entries if isinstance(each.source, FileSource)}
+    assert paths == {"tiny": tmp_path / "tiny.onnx", "other": below / "tiny.onnx"}
+
+
+@pytest.mark.parametrize(
+    ("extends", "field", "said"),
+    [
+        ("own.yaml", "extends", "leads back"),
+        ("other.yaml", "extends", "leads back"),
+        ("none.yaml", "manifest", "no such file"),
+    ],
+)
+def test_what_a_manifest_extends_is_there_and_ends(tmp_path: Path, extends: str, field: str, said: str) -> None:
+    extending(tmp_path, "own.yaml", fields(name="other"), name="other.yaml")
+    with pytest.raises(ManifestError, match=said) as raised:
+        Manifest.load(extending(tmp_path, extends, fields()))
+    assert raised.value.field == field
+
+
+@pytest.mark.parametrize("extends", [7, ["builtin"], {"a": 1}])
+def test_what_a_manifest_extends_is_a_name(tmp_path: Path, extends: Any) -> None:
+    with pytest.raises(ManifestError) as raised:
+        Manifest.load(extending(tmp_path, extends, fields()))
+    assert raised.value.field == "extends"
+
+
+def test_a_wrong_value_beside_an_extended_manifest_is_still_named(tmp_path: Path) -> None:
+    with pytest.raises(ManifestError) as raised:
+        Manifest.load(extending(tmp_path, "builtin", fields(name="first"), fields(licence="")))
+    assert (raised.value.entry, raised.value.field) == ("tiny", "licence")
+    with pytest.raises(ManifestError, match="same name"):
+        Manifest.load(extending(tmp_path, "builtin", fields(), fields()))

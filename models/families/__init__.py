@@ -1,0 +1,1 @@
+"""Known architectures, built as ONNX graphs from the tensors of a checkpoint."""
