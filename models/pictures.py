@@ -13,6 +13,15 @@ _MOST_OPAQUE = 0.65
 """Of the colour laid over the hottest cells."""
 
 
+_FULL = 0.4
+"""A map whose strongest cell is above it is shown as strongly as can be: pictures say where, scores how much."""
+
+
+def shown(heat: Heat) -> Heat:
+    """Return a map as pictures show it: scaled so that its strongest cell is 1, unless it is a weak one."""
+    return np.asarray(heat / max(float(heat.max()), _FULL), np.float32)
+
+
 def overlay(crop: NDArray[np.uint8], heat: Heat) -> NDArray[np.uint8]:
     """Return a crop with a map laid over it: the hotter, the more yellow and the less of the face.
 
@@ -21,9 +30,11 @@ def overlay(crop: NDArray[np.uint8], heat: Heat) -> NDArray[np.uint8]:
         heat: float32 [S, S] in [0, 1], over the whole crop.
     """
     height, width = crop.shape[:2]
-    smooth = np.clip(np.asarray(cv2.resize(heat, (width, height), interpolation=cv2.INTER_CUBIC), np.float32), 0, 1)
+    smooth = np.clip(
+        np.asarray(cv2.resize(shown(heat), (width, height), interpolation=cv2.INTER_CUBIC), np.float32), 0, 1
+    )
     levels = np.rint(smooth * 255).astype(np.uint8)
-    colours = cv2.cvtColor(cv2.applyColorMap(levels, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)
+    colours = cv2.cvtColor(cv2.applyColorMap(levels, cv2.COLORMAP_PLASMA), cv2.COLOR_BGR2RGB)
     share = (_MOST_OPAQUE * smooth)[:, :, None]
     return np.asarray(np.rint(crop * (1 - share) + colours * share), np.uint8)
 

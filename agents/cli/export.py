@@ -3,12 +3,12 @@
 import shutil
 from pathlib import Path
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Table
 
 import models
-from agents.cli.console import ERR, OUT
+from agents.cli.console import OUT
 from agents.cli.exits import CommandFailed, ExitCode
+from agents.cli.progress import steps
 from agents.cli.train import VALIDATION_SHARE, folders
 from agents.model_set import manifest
 from agents.settings import load_settings
@@ -43,15 +43,7 @@ def export(role: str, folder: Path, data: Path, into: Path, version: str, adopt:
     home = Path(models.__file__).parent
     target = home / "weights" if adopt else into
     target.mkdir(parents=True, exist_ok=True)
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=ERR, transient=True, disable=not ERR.is_terminal) as bars:
-        tasks = {}
-
-        def on_step(step: str, done: int, of: int) -> None:
-            if step not in tasks:
-                tasks[step] = bars.add_task(step, total=of)
-            bars.update(tasks[step], completed=done, visible=done < of)
-
+    with steps() as on_step:
         try:
             learnt, kept = split(read_portraits(folders(data), detector, on_step), VALIDATION_SHARE, recipe.seed)
             shipped = ship(

@@ -2,11 +2,10 @@
 
 from pathlib import Path
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
-
 import models
-from agents.cli.console import ERR, OUT
+from agents.cli.console import OUT
 from agents.cli.exits import CommandFailed, ExitCode
+from agents.cli.progress import steps
 from agents.model_set import manifest
 from agents.settings import load_settings
 from models.measure_faces import measure_faces as measure, write_face_card
@@ -21,15 +20,7 @@ def measure_faces(data: Path) -> None:
         CommandFailed: the data is missing.
     """
     settings = load_settings().models
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=ERR, transient=True, disable=not ERR.is_terminal) as bars:
-        tasks = {}
-
-        def on_step(step: str, done: int, of: int) -> None:
-            if step not in tasks:
-                tasks[step] = bars.add_task(step, total=of)
-            bars.update(tasks[step], completed=done, visible=done < of)
-
+    with steps() as on_step:
         try:
             report = measure(data, settings.cache, manifest=manifest(settings), on_step=on_step)
         except FileNotFoundError as error:

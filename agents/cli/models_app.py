@@ -29,6 +29,52 @@ class Training(StrEnum):
     SCREEN = "screen"
 
 
+class ImportFormat(StrEnum):
+    """`models.families.catalogue.Format`, without importing it."""
+
+    DEEPFAKEBENCH = "deepfakebench"
+    MESONET_KERAS = "mesonet-keras"
+    TIMM = "timm"
+    MINIFASNET = "minifasnet"
+    ONNX = "onnx"
+
+
+class ImportedRole(StrEnum):
+    """The `models.manifest.Role` of a detector that is imported."""
+
+    SCREEN = "screen"
+    PRIMARY = "primary"
+    SYNTHETIC = "synthetic"
+    LIVENESS = "liveness"
+
+
+class Crop(StrEnum):
+    """The kind of a `models.manifest.CropSpec`."""
+
+    SQUARE = "square"
+    ALIGNED = "aligned"
+    INSIDE = "inside"
+
+
+class Layout(StrEnum):
+    """The layout of a `models.manifest.OutputSpec` of one or several scores."""
+
+    LOGIT = "logit"
+    SIGMOID = "sigmoid"
+    LOGITS = "logits"
+    SOFTMAX = "softmax"
+
+
+class Colour(StrEnum):
+    """Order of the channels."""
+
+    RGB = "RGB"
+    BGR = "BGR"
+
+
+Triple = tuple[float, float, float]
+
+
 @models_app.command("list")
 def list_models() -> None:
     """Show the models of the manifest and whether their weights are there. Fetches nothing.
@@ -60,6 +106,66 @@ def verify_models() -> None:
     from agents.cli.models import verify
 
     verify()
+
+
+@models_app.command("import")
+def import_checkpoint(
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="The checkpoint.", show_default=False)],
+    source: Annotated[ImportFormat, typer.Option("--format", help="Who wrote it.", show_default=False)],
+    into: Annotated[Path, typer.Option(file_okay=False, help="Folder of graph and manifest.", show_default=False)],
+    architecture: Annotated[
+        str | None,
+        typer.Option(help="Of the format, see docs/import.md; of onnx a family.", show_default="recognised"),
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Of the entry.", show_default="made of the file's")] = None,
+    role: Annotated[
+        ImportedRole | None,
+        typer.Option(help="What it is asked.", show_default="liveness for minifasnet, else primary"),
+    ] = None,
+    licence: Annotated[str | None, typer.Option(help="Of the weights.", show_default="the format's")] = None,
+    origin: Annotated[
+        str | None, typer.Option(help="Paper or page that they come from.", show_default="the format's")
+    ] = None,
+    version: Annotated[str, typer.Option(help="Of the entry.")] = "1",
+    size: Annotated[int | None, typer.Option(help="Side of its crops.", show_default="the format's")] = None,
+    colour: Annotated[Colour | None, typer.Option(help="It sees.", show_default="the format's")] = None,
+    scale: Annotated[
+        float | None, typer.Option(help="Of pixels 0-255, before mean and std.", show_default="the format's")
+    ] = None,
+    mean: Annotated[Triple | None, typer.Option(help="Of each channel.", show_default="the format's")] = None,
+    std: Annotated[Triple | None, typer.Option(help="Of each channel.", show_default="the format's")] = None,
+    crop: Annotated[Crop | None, typer.Option(help="Kind of crop.", show_default="the format's")] = None,
+    margin: Annotated[float | None, typer.Option(help="Around the face.", show_default="the format's")] = None,
+    layout: Annotated[Layout | None, typer.Option(help="What it answers.", show_default="the format's")] = None,
+    fake_index: Annotated[
+        int | None,
+        typer.Option(
+            help="Class that means fake; of one score 1 where it grows with fake, else 0.", show_default="the format's"
+        ),
+    ] = None,
+) -> None:
+    """Turn a public checkpoint into a graph and an entry of a manifest that extends the fleet's own.
+
+    Example: [cyan]fleet models import Meso4_DF.h5 --format mesonet-keras --into imported[/]
+    """
+    from agents.cli.import_model import import_model
+    from models.importing import Facts
+
+    facts = Facts(
+        licence=licence,
+        origin=origin,
+        version=version,
+        size=size,
+        colour=None if colour is None else colour.value,
+        scale=scale,
+        mean=mean,
+        std=std,
+        crop=None if crop is None else crop.value,
+        margin=margin,
+        layout=None if layout is None else layout.value,
+        fake_index=fake_index,
+    )
+    import_model(file, source.value, architecture, name, None if role is None else role.value, into, facts)
 
 
 @models_app.command("fit-head")
@@ -152,6 +258,26 @@ def export_detector(
     export(role.value, folder, data, into, version, adopt)
 
 
+@models_app.command("blend")
+def write_blends(
+    photographs: Annotated[
+        Path, typer.Argument(exists=True, file_okay=False, help="Folder of real faces.", show_default=False)
+    ],
+    out: Annotated[Path, typer.Option(file_okay=False, help="Where real/ and fake/ go.", show_default=False)],
+    crf: Annotated[
+        int | None, typer.Option(min=0, max=51, help="Of the H.264 that all go through.", show_default="none")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the blends.")] = 7,
+) -> None:
+    """Blend real faces into themselves, as training does, to evaluate detectors on faces that they have not seen.
+
+    Example: [cyan]fleet models blend ../shared/data/faces/val/real --out blends --crf 32[/]
+    """
+    from agents.cli.blend import blend
+
+    blend(photographs, out, crf, seed)
+
+
 @models_app.command("fit-fusion")
 def fit_fusion(
     scores: Annotated[
@@ -175,6 +301,47 @@ def fit_fusion(
     from agents.cli.fit_fusion import fit_fusion as fit
 
     fit(scores, out, description, ridge, seed)
+
+
+@models_app.command("scores")
+def write_scores(
+    media: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DIR|CSV", exists=True, help="Media by label: real/ and fake/, or a CSV.", show_default=False
+        ),
+    ],
+    out: Annotated[Path, typer.Option(dir_okay=False, help="The .npz to write.")] = Path("scores.npz"),
+    subset: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=REAL:FAKE", help="A subset of DIR by its folders; repeatable.", show_default=False),
+    ] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(help="A detector of the manifest; repeatable.", show_default="those that the settings load"),
+    ] = None,
+    frames: Annotated[int, typer.Option(min=1, help="Of each video, evenly spread.")] = 24,
+) -> None:
+    """Write what detectors say of labelled faces: what `fit-fusion` learns from and `cascade` measures.
+
+    Example: [cyan]fleet models scores blends --model blend_screen --model blend_primary[/]
+    """
+    from agents.cli.cascade import scores
+
+    scores(media, subset or (), model or (), out, frames)
+
+
+@models_app.command("cascade")
+def measure_cascade(
+    scores: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="Of `scores`.", show_default=False)],
+) -> None:
+    """Show how much asking the primary only where the screen is suspicious saves, and what it loses.
+
+    Example: [cyan]fleet models cascade scores.npz[/]
+    """
+    from agents.cli.cascade import cascade
+
+    cascade(scores)
 
 
 @models_app.command("evaluate")

@@ -2,8 +2,8 @@
 
 The photograph is scikit-image's astronaut: Eileen Collins, by NASA, in the public domain. The alteration is a
 self-blended image (Shiohara and Yamasaki, "Detecting Deepfakes with Self-Blended Images", CVPR 2022): the face
-is blended back over itself, shifted in colour, sharpened, resampled and a little displaced. It leaves the traces of a
-face swap, and nobody's face is swapped.
+is blended back over itself, shifted in colour, as coarse as a small network would draw it, and a little displaced. It
+leaves the traces of a face swap, plain ones on purpose, and nobody's face is swapped.
 """
 
 from collections.abc import Iterator
@@ -35,6 +35,8 @@ _FACE_AXES = (42.0, 56.0)
 """Half width and half height of the face in the photograph, pixels."""
 _REACH = 1.3
 """How far around the face it is altered, in half widths and half heights: beyond, the mask is nothing."""
+_COARSENESS = 4
+"""How many pixels become one in the face that is blended over: some 45 are left across it."""
 _WIDEST, _CLOSEST = 300.0, 220.0
 """Side of the part of the photograph that the clip begins and ends with, pixels."""
 
@@ -109,7 +111,7 @@ def reblended(frame: Image, face: Ellipse, number: int) -> Image:
     top, bottom = (round(face.centre[1] + sign * _REACH * face.axes[1]) for sign in (-1, 1))
     around = slice(max(0, top), bottom), slice(max(0, left), right)
     patch = np.ascontiguousarray(frame[around])
-    source = _displaced(_sharpened(_resampled(_recoloured(patch))), number)
+    source = _displaced(_coarse(_recoloured(patch)), number)
     centre = (face.centre[0] - around[1].start, face.centre[1] - around[0].start)
     mask = _soft_ellipse(patch.shape[:2], Ellipse(centre, face.axes))
     blended = mask * source.astype(np.float32) + (1.0 - mask) * patch.astype(np.float32)
@@ -124,14 +126,10 @@ def _recoloured(patch: Image) -> Image:
     return np.asarray(cv2.cvtColor(np.clip(lab, 0, 255).astype(np.uint8), cv2.COLOR_LAB2RGB), np.uint8)
 
 
-def _resampled(patch: Image) -> Image:
+def _coarse(patch: Image) -> Image:
     height, width = patch.shape[:2]
-    small = cv2.resize(patch, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
+    small = cv2.resize(patch, (width // _COARSENESS, height // _COARSENESS), interpolation=cv2.INTER_AREA)
     return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC), np.uint8)
-
-
-def _sharpened(patch: Image) -> Image:
-    return np.asarray(cv2.addWeighted(patch, 1.7, cv2.GaussianBlur(patch, (0, 0), 2.0), -0.7, 0.0), np.uint8)
 
 
 def _displaced(patch: Image, number: int) -> Image:

@@ -159,8 +159,11 @@ def limits(media: Sequence[DemoMedia], verdicts: Sequence[Verdict]) -> list[str]
     found = sum(each.altered for each in manipulated)
     if false_alarms:
         sentences.append(f"Untouched, but called manipulated (a false alarm): {', '.join(false_alarms)}.")
-    if found:
+    if any(each.altered for each in media):
         sentences.append(f"Of {sum(each.altered for each in media)} re-blended files {found} were called manipulated.")
+    undecided = [each.path.name for each, verdict in zip(media, verdicts, strict=True) if verdict.reason is not None]
+    if undecided:
+        sentences.append(f"Left to people: {', '.join(undecided)}.")
     sentences.append("Four files show that the way works. They say nothing of how often a verdict is right.")
     return sentences
 

@@ -12,6 +12,7 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from models.heat import unpack
+from models.pictures import shown
 from schemas.media import ContentType
 from schemas.verdict import Axis, FaceAnalysis, FrameAnalysis, HeatMap, Label, RiskLevel, Verdict
 
@@ -257,12 +258,12 @@ def _picture(axes: Axes, verdict: Verdict, picture: Image) -> None:
 
 def _heat(axes: Axes, heat: HeatMap, width: int, height: int) -> None:
     """Lay a map over its part of the picture: the hotter, the more yellow and the less of the face."""
-    cells = unpack(heat.cells)
+    cells = shown(unpack(heat.cells))
     left, top = heat.left * width, heat.top * height
     right, bottom = left + heat.width * width, top + heat.height * height
     axes.imshow(
         cells,
-        cmap="inferno",
+        cmap="plasma",
         vmin=0.0,
         vmax=1.0,
         alpha=_MOST_OPAQUE * cells,

@@ -39,7 +39,8 @@ def load_trained(checkpoint: Path) -> BlendDetector:
     """
     network = BlendDetector()
     load_weights(network, checkpoint)
-    return network.eval()
+    network.eval()
+    return network
 
 
 def export(network: BlendDetector, size: int, path: Path) -> None:
@@ -55,8 +56,9 @@ def export(network: BlendDetector, size: int, path: Path) -> None:
     with TemporaryDirectory() as folder:
         raw = Path(folder) / "raw.onnx"
         with warnings.catch_warnings():
-            # The exporter that needs no further package is the older one, and says so.
+            # The exporter that needs no further package is the older one, and says so; and what it cannot fold.
             warnings.simplefilter("ignore", DeprecationWarning)
+            warnings.filterwarnings("ignore", "Constant folding", UserWarning)
             torch.onnx.export(
                 answering,
                 (torch.zeros(1, 3, size, size),),
@@ -90,7 +92,8 @@ class _Padded(nn.Module):  # type: ignore[misc]  # without the extra, torch has 
 
 def _padded(network: BlendDetector, size: int) -> BlendDetector:
     """The network with TensorFlow's SAME padding, which depends on the input, worked out for one size."""
-    copy = deepcopy(network).eval()
+    copy = deepcopy(network)
+    copy.eval()
     sides: dict[str, tuple[int, int]] = {}
     hooks = [
         module.register_forward_pre_hook(lambda _, given, name=name: sides.update({name: given[0].shape[-2:]}))

@@ -27,9 +27,10 @@ _SURE = 1e-4
 class BlendDetector(nn.Module):  # type: ignore[misc]  # without the extra, torch has no types
     """A map of where a face is blended, and one logit of "blended": that of the map's mean, scaled.
 
-    The map is learnt from the masks of the blends (as in Face X-ray, Li et al., CVPR 2020,
-    https://arxiv.org/abs/1912.13458) and, through its mean, from the labels: there is nothing that the score rests on
-    and the map does not show.
+    The map is learnt from the masks of the blends alone (as in Face X-ray, Li et al., CVPR 2020,
+    https://arxiv.org/abs/1912.13458): its mean is the share of the crop that is expected to be blended. Labels teach
+    scale and bias only. Taught by labels, the map would call a blended nose as fake as a whole face, and so take
+    every small oddity of a real face for one.
     """
 
     def __init__(self) -> None:
@@ -62,7 +63,7 @@ class BlendDetector(nn.Module):  # type: ignore[misc]  # without the extra, torc
     def judge(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Judge crops float32 [N, 3, S, S], normalised; answers as `forward` does."""
         cells = self.mask(self.backbone.blocks(self.backbone.bn1(self.backbone.conv_stem(x))))[:, 0]
-        share = torch.sigmoid(cells).mean((1, 2)).clamp(_SURE, 1 - _SURE)
+        share = torch.sigmoid(cells.detach()).mean((1, 2)).clamp(_SURE, 1 - _SURE)
         return self.scale * torch.log(share / (1 - share)) + self.bias, cells
 
 

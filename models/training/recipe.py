@@ -15,7 +15,6 @@ class Recipe:
         steps: batches that are learnt from.
         pairs: faces a batch, each beside its blend.
         learning_rate: the highest of one cycle (Smith & Topin, https://arxiv.org/abs/1708.07120).
-        mask_weight: of the map's loss beside the label's.
         ema: share of the moving average of the weights that a step keeps.
         fixed_norm: whether the batch norms keep the statistics that they start with. A face and its blend are in one
             batch: norms that follow the batch let the network compare the two, which no face to judge offers.
@@ -27,7 +26,6 @@ class Recipe:
     pairs: int = 16
     learning_rate: float = 8e-4
     weight_decay: float = 0.02
-    mask_weight: float = 0.5
     ema: float = 0.999
     fixed_norm: bool = True
     seed: int = 1
@@ -40,7 +38,7 @@ class Recipe:
 WARM_UP = "warm-up"
 RECIPES: Mapping[str, Recipe] = {
     WARM_UP: Recipe(size=192, steps=4200, fixed_norm=False),
-    Role.PRIMARY: Recipe(size=192, steps=1600, learning_rate=6e-4, mask_weight=1.0, ema=0.998),
+    Role.PRIMARY: Recipe(size=192, steps=900, learning_rate=5e-4, ema=0.998),
     Role.SCREEN: Recipe(size=128, steps=1200, learning_rate=4e-4),
 }
 """How the fleet's own detectors are trained, one from the other's weights (`--start-from`): the warm-up, stopped half

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -77,7 +78,7 @@ def ship(
             buckets=buckets,
         )
         session = Session(raw, prepare(raw, path, cache))
-        judged = judge_kept(session, kept, recipe, lambda done, of, name=name: on_step(f"calibrating {name}", done, of))
+        judged = judge_kept(session, kept, recipe, partial(on_step, f"calibrating {name}"))
         shipped.append(calibrated(raw, judged))
     return tuple(shipped)
 

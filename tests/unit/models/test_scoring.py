@@ -32,7 +32,7 @@ class Still:
         self.released.append(self.frame_number)
 
 
-PHOTOGRAPH = np.asarray(astronaut(), np.uint8)
+PHOTOGRAPH = np.asarray(astronaut(), np.uint8)  # type: ignore[no-untyped-call]
 
 
 def shifted(number: int, gain: float = 1.0) -> Still:
