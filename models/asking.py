@@ -51,17 +51,17 @@ class Asking:
 def asking(level: DetectionLevel, entries: Iterable[Entry]) -> Asking:
     """Return what a level asks.
 
-    `basic` asks the screen alone. `standard` asks the primary where the screen is suspicious, or everywhere where
+    `basic` asks the screen alone, or where there is none the primary. `standard` asks the primary where the screen is suspicious, or everywhere where
     there is no screen, and searches for artifacts. `advanced` asks all of every face, and looks at motion and liveness.
     """
     by_role: dict[Role, list[Entry]] = {role: [] for role in Role}
     for entry in entries:
         by_role[entry.role].append(entry)
     screens, primaries = by_role[Role.SCREEN], by_role[Role.PRIMARY]
-    every, suspicious = list(screens), []
-    if level is DetectionLevel.ADVANCED or (level is DetectionLevel.STANDARD and not screens):
-        every += primaries
-    elif level is DetectionLevel.STANDARD:
+    every, suspicious = screens or primaries, []
+    if screens and level is DetectionLevel.ADVANCED:
+        every = screens + primaries
+    elif screens and level is DetectionLevel.STANDARD:
         suspicious = primaries
     return Asking(
         every=tuple(entry.name for entry in every),

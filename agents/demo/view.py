@@ -150,7 +150,7 @@ def limits(media: Sequence[DemoMedia], verdicts: Sequence[Verdict]) -> list[str]
         sentences.append(
             f"The model set has {_listed(detectors)}, which asks whether a whole face was generated. Nothing in it "
             "asks whether a real face was altered, as the re-blended one was: the untouched media cannot be cleared, "
-            "nor the re-blended ones be found out. A detector of altered faces comes with a later release."
+            "nor the re-blended ones be found out."
         )
     else:
         sentences.append(f"The model set has {_listed(detectors)}.")

@@ -74,6 +74,8 @@ def test_its_installation_carries_everything_that_runs(tmp_path: Path) -> None:
         "schemas/sql/0001_results.sql",
         "schemas/generated/asyncapi.json",
         "models/manifest.yaml",
+        "models/policies.yaml",
+        "models/weights/blend_primary.onnx",
         "models/weights/clip_synthetic_head.npz",
         "agents/cli/__main__.py",
     } <= names

@@ -29,6 +29,10 @@ def test_basic_asks_the_screen_alone() -> None:
     assert not asked.artifacts
 
 
+def test_basic_asks_the_primary_where_there_is_no_screen() -> None:
+    assert asking(DetectionLevel.BASIC, (PRIMARY, SYNTHETIC)).every == ("fine",)
+
+
 def test_standard_asks_the_primary_where_the_screen_is_suspicious() -> None:
     asked = asking(DetectionLevel.STANDARD, ALL)
     assert asked.every == ("fast",)
