@@ -51,8 +51,9 @@ class Asking:
 def asking(level: DetectionLevel, entries: Iterable[Entry]) -> Asking:
     """Return what a level asks.
 
-    `basic` asks the screen alone, or where there is none the primary. `standard` asks the primary where the screen is suspicious, or everywhere where
-    there is no screen, and searches for artifacts. `advanced` asks all of every face, and looks at motion and liveness.
+    `basic` asks the screen alone, or where there is none the primary. `standard` asks the primary where the screen is
+    suspicious, or everywhere where there is no screen, and searches for artifacts. `advanced` asks all of every face,
+    and looks at motion and liveness.
     """
     by_role: dict[Role, list[Entry]] = {role: [] for role in Role}
     for entry in entries:

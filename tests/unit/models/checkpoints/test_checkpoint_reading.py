@@ -161,18 +161,3 @@ def test_a_missing_package_is_told_with_the_extra_that_has_it(
     with pytest.raises(ExtraMissing, match=r"deepfake-fleet\[convert\]") as raised:
         read_checkpoint(path)
     assert raised.value.extra == "convert"
-
-
-@pytest.mark.data
-@pytest.mark.parametrize(
-    ("file", "tensors", "embedding"),
-    [("2.7_80x80_MiniFASNetV2", 334, (128, 512)), ("4_0_0_80x80_MiniFASNetV1SE", 370, (128, 512))],
-)
-def test_the_published_minifasnets_are_read(data: Path, file: str, tensors: int, embedding: tuple[int, ...]) -> None:
-    path = data / "weights" / f"{file}.pth"
-    if not path.is_file():
-        pytest.skip(f"no {path}")
-    read = read_checkpoint(path)
-    assert len(read) == tensors
-    assert all(key.startswith("module.") and np.isfinite(tensor).all() for key, tensor in read.items())
-    assert (read["module.linear.weight"].shape, read["module.linear.weight"].dtype) == (embedding, np.float32)
