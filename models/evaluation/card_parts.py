@@ -33,6 +33,8 @@ class Curves(Frozen):
 
     recipe: Mapping[str, JsonValue]
     points: tuple[TrainingPoint, ...]
+    before: "Curves | None" = None
+    """The training whose weights it began with; none where it began with ImageNet's."""
 
 
 class CardData(Frozen):

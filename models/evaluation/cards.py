@@ -106,6 +106,11 @@ def _training(curves: Curves | None, picture: str | None) -> Iterator[str]:
         ),
         words=0,
     )
+    earlier, step = curves.before, "It began with the weights of another training"
+    while earlier is not None:
+        told = ", ".join(f"{name} {value}" for name, value in earlier.recipe.items())
+        yield f"{step}: {earlier.points[-1].step} steps, {told}."
+        earlier, step = earlier.before, "Which had begun with those of one before it"
 
 
 def _some(points: Sequence[TrainingPoint]) -> list[TrainingPoint]:
