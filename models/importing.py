@@ -184,6 +184,9 @@ def _stored_graph(file: Path, name: str, architecture: str | None, facts: Facts)
         graph = onnx.load_model_from_string(content)
     except DecodeError as error:
         raise CheckpointError(file.name, "file", f"is no ONNX graph: {error}") from error
+    # Protocol buffers take an empty file, and some others, for a message without anything in it.
+    if not graph.graph.node:
+        raise CheckpointError(file.name, "file", "is no ONNX graph: it has no nodes")
     if facts.layout is None:
         raise ImportIncomplete(name, "layout", "a graph does not say whether it answers scores or probabilities")
     stored = {tensor.name for tensor in graph.graph.initializer}

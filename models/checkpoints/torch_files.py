@@ -19,6 +19,8 @@ ZIP_MAGIC = b"PK\x03\x04"
 STREAM_MAGIC = 0x1950A86A20F9469CFC6C
 STREAM_PROTOCOL = 1001
 MOST_DIMENSIONS = 8
+# Of a tensor that has a side of 0 and so no elements, its other sides multiplied: NumPy refuses some more.
+MOST_OF_NONE = 2**40
 MOST_SHOWN = 5
 SHOWN = 200
 
@@ -29,6 +31,8 @@ Fetch = Callable[[Storage], Numbers]
 
 def read_torch(content: bytes, name: str, wrappers: Sequence[str] = ()) -> Tensors:
     """The tensors of a checkpoint by name: views of its storages, which together are not larger than the file.
+
+    Of bfloat16 they are twice as large, because they become float32.
 
     Args:
         content: of the file.
@@ -182,12 +186,26 @@ def _tensor(name: str, key: str, view: TensorView, fetch: Fetch) -> Numbers:
         or len(size) > MOST_DIMENSIONS
         or min((offset, *size, *stride)) < 0
         or prod(size) > len(numbers)
+        or prod(side or 1 for side in size) > MOST_OF_NONE
         or (0 not in size and last >= len(numbers))
     )
+    said = f"of size {size}, stride {stride} and offset {offset}"[:SHOWN]
     if impossible:
-        said = f"of size {size}, stride {stride} and offset {offset}"[:SHOWN]
         raise CheckpointError(name, key, f"{said} does not fit {len(numbers)} elements")
     if 0 in size:
         return np.empty(size, numbers.dtype)
-    steps = [step * numbers.itemsize for step in stride]
+    if _overlaps(size, stride):
+        raise CheckpointError(name, key, f"{said} has elements that overlap: save it again as contiguous")
+    # The step of a side of 1 is never taken, and may be any.
+    steps = [step * numbers.itemsize if side > 1 else 0 for side, step in zip(size, stride, strict=True)]
     return np.lib.stride_tricks.as_strided(numbers[offset:], size, steps, writeable=False)
+
+
+def _overlaps(size: Sequence[int], stride: Sequence[int]) -> bool:
+    """Whether a step does not lead past all that the smaller ones reach, so that two elements may lie at one place."""
+    reached = 0
+    for step, side in sorted((step, side) for side, step in zip(size, stride, strict=True) if side > 1):
+        if step <= reached:
+            return True
+        reached += (side - 1) * step
+    return False

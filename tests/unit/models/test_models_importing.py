@@ -135,6 +135,41 @@ def test_a_timm_checkpoint_is_served_with_the_facts_that_were_given(tmp_path: Pa
     np.testing.assert_allclose(served(entry, tmp_path, crops), scores[:, 0] - scores[:, 1], atol=1e-4)
 
 
+def test_a_timm_checkpoint_in_safetensors_gives_the_same_graph(tmp_path: Path, mobilenet: Tensors) -> None:
+    safetensors = pytest.importorskip("safetensors.numpy", reason="the extra `convert` is not installed")
+    facts = Facts(licence="MIT", origin="ours", size=64, fake_index=1)
+    file = tmp_path / "model.safetensors"
+    safetensors.save_file({key: np.ascontiguousarray(tensor) for key, tensor in mobilenet.items()}, file)
+    digests = {
+        import_checkpoint(each, Format.TIMM, name="mobile", into=tmp_path / "m", facts=facts).source.sha256
+        for each in (file, timm_file(tmp_path, mobilenet))
+    }
+    assert len(digests) == 1
+
+
+@pytest.mark.parametrize("name", ["Meso4", "MesoInception4"])
+def test_a_keras_mesonets_score_grows_with_fake_though_the_network_answers_real(tmp_path: Path, name: str) -> None:
+    h5py = pytest.importorskip("h5py", reason="the extra `convert` is not installed")
+    tensors = drawn(name, 256)
+    with h5py.File(tmp_path / "weights.h5", "w") as file:
+        for key, tensor in tensors.items():
+            layer, part = key.split(".")
+            file[f"{layer}/{layer}/{part}:0"] = tensor
+    entry = import_checkpoint(tmp_path / "weights.h5", Format.MESONET_KERAS, name="meso", into=tmp_path / "m")
+    assert (entry.output.layout, entry.output.fake_index, entry.licence) == ("logit", 0, "Apache-2.0")
+    real = as_seen(name, tensors, CROPS, entry)
+    np.testing.assert_allclose(served(entry, tmp_path, CROPS), -real[:, 0], atol=1e-3, rtol=1e-4)
+
+
+def test_of_two_imports_of_a_role_the_first_serves(tmp_path: Path) -> None:
+    for name in ("4_0_0_80x80_MiniFASNetV2.pth", "2.7_80x80_MiniFASNetV2.pth"):
+        margin = "wide" if name.startswith("4") else "near"
+        import_checkpoint(fas_file(tmp_path, name), Format.MINIFASNET, name=margin, into=tmp_path / "m")
+    manifest = Manifest.load(tmp_path / "m" / "manifest.yaml")
+    assert [each.name for each in manifest.by_role(Role.LIVENESS)] == ["wide", "near"]
+    assert [each.name for each in chosen_entries(manifest) if each.role is Role.LIVENESS] == ["wide"]
+
+
 def test_a_timm_classifier_of_one_class_answers_one_logit(tmp_path: Path, mobilenet: Tensors) -> None:
     one = mobilenet | {f"classifier.{part}": mobilenet[f"classifier.{part}"][:1] for part in ("weight", "bias")}
     facts = Facts(licence="MIT", origin="ours", size=64, fake_index=1)
@@ -221,6 +256,16 @@ def test_a_fact_that_a_graph_does_not_say_has_to_be_said(
     assert not (tmp_path / "m").exists()
 
 
+@pytest.mark.parametrize("content", [b"", bytes(64), b"no graph", zipped({"w": np.ones(2, np.float32)})])
+def test_a_file_that_is_no_graph_is_refused(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "x.onnx"
+    file.write_bytes(content)
+    facts = Facts(licence="MIT", origin="ours", layout="logit", fake_index=1, size=64)
+    with pytest.raises(CheckpointError, match="no ONNX graph"):
+        import_checkpoint(file, Format.ONNX, architecture="mesonet", name="x", into=tmp_path / "m", facts=facts)
+    assert not (tmp_path / "m").exists()
+
+
 def test_which_class_of_a_timm_checkpoint_is_fake_has_to_be_said(tmp_path: Path, mobilenet: Tensors) -> None:
     facts = Facts(licence="MIT", origin="ours", size=64)
     with pytest.raises(ImportIncomplete) as raised:
@@ -275,12 +320,20 @@ def test_a_manifest_that_cannot_be_added_to_is_left_as_it_is(tmp_path: Path, ben
     assert not (tmp_path / "m" / "meso.onnx").exists()
 
 
+def published(data: Path, pattern: str) -> list[Path]:
+    """The files of published weights of that name."""
+    files = sorted((data / "weights").glob(pattern))
+    if not files:
+        pytest.skip(f"no {pattern} in {data / 'weights'}")
+    return files
+
+
 @pytest.mark.data
 def test_the_published_minifasnets_call_most_faces_of_photographs_live(
     data: Path, detector: FaceDetector, tmp_path: Path
 ) -> None:
     faces = read_group(data, "val/real", detector, 30, lambda *_: None).faces
-    for file in sorted((data / "weights").glob("*MiniFASNet*.pth")):
+    for file in published(data, "*MiniFASNet*.pth"):
         name = file.stem.rpartition("_")[2].lower()
         entry = import_checkpoint(file, Format.MINIFASNET, name=name, into=tmp_path / "m")
         crops = [cut_faces(each.image, [each.face], entry.input.crop, 80) for each in faces]
@@ -293,7 +346,7 @@ def test_the_mesonet_authors_files_are_imported_with_their_label_turned_round(
     data: Path, tmp_path: Path, file: str
 ) -> None:
     pytest.importorskip("h5py", reason="the extra `convert` is not installed")
-    path = data / "weights" / f"{file}.h5"
+    (path,) = published(data, f"{file}.h5")
     entry = import_checkpoint(path, Format.MESONET_KERAS, name=file.lower(), into=tmp_path / "m")
     assert (entry.output.layout, entry.output.fake_index, entry.licence) == ("logit", 0, "Apache-2.0")
     name = "Meso4" if file.startswith("Meso4") else "MesoInception4"

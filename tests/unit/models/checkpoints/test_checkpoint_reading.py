@@ -161,3 +161,16 @@ def test_a_missing_package_is_told_with_the_extra_that_has_it(
     with pytest.raises(ExtraMissing, match=r"deepfake-fleet\[convert\]") as raised:
         read_checkpoint(path)
     assert raised.value.extra == "convert"
+
+
+@pytest.mark.data
+@pytest.mark.parametrize(("file", "tensors"), [("2.7_80x80_MiniFASNetV2", 334), ("4_0_0_80x80_MiniFASNetV1SE", 370)])
+def test_the_published_minifasnets_are_read(data: Path, file: str, tensors: int) -> None:
+    path = data / "weights" / f"{file}.pth"
+    if not path.is_file():
+        pytest.skip(f"no {path}")
+    read = read_checkpoint(path)
+    assert len(read) == tensors
+    assert all(key.startswith("module.") and np.isfinite(tensor).all() for key, tensor in read.items())
+    assert read["module.linear.weight"].shape == (128, 512)
+    assert read["module.linear.weight"].dtype == np.float32

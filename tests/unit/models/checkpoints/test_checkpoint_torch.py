@@ -139,6 +139,8 @@ def test_a_file_that_would_run_code_is_refused_naming_it_and_runs_nothing(
         (b"ccollections\nOrderedDict\n)\x81", "instruction NEWOBJ"),
         (b"cos\nsystem\n", "names os.system"),
         (b"\x8c\x02os\x8c\x06system\x93", "names os.system"),
+        (b"c__builtin__\ngetattr\n(" + ORDERED_DICT + text("update") + b"tR", "names __builtin__.getattr"),
+        (b"cbuiltins\ngetattr\n", "names builtins.getattr"),
         (b"\x82\x01", "instruction EXT1"),
         (b"(ios\nsystem\n", "instruction INST"),
         (b"Pstorage\n", "instruction PERSID"),
@@ -193,12 +195,27 @@ def test_a_pickle_of_millions_of_instructions_is_refused() -> None:
         Tensor("0", "FloatStorage", 4, (10**9, 10**9), (0, 0)),
         Tensor("0", "FloatStorage", 4, (1,) * 9, (1,) * 9),
         Tensor("0", "FloatStorage", 4, (2**200,), (0,)),
+        Tensor("0", "FloatStorage", 4, (0, 2**62, 2**62), (1, 1, 1)),
+        Tensor("0", "FloatStorage", 4, (0, 2**200), (1, 1)),
     ],
 )
 def test_a_tensor_that_does_not_lie_in_its_storage_is_refused(tensor: Tensor) -> None:
     error = refusal(holding(tensor))
     assert error.field == "w"
     assert "does not fit 4 elements" in error.problem
+
+
+@pytest.mark.parametrize(("size", "stride"), [((2, 2), (1, 1)), ((4,), (0,)), ((2, 1, 2), (1, 9, 1)), ((2, 2), (0, 1))])
+def test_a_tensor_whose_elements_overlap_is_refused(size: tuple[int, ...], stride: tuple[int, ...]) -> None:
+    error = refusal(holding(Tensor("0", "FloatStorage", 4, size, stride)))
+    assert error.field == "w"
+    assert "overlap" in error.problem
+
+
+@pytest.mark.parametrize("stride", [0, 7, 2**62, 2**200])
+def test_the_stride_of_a_side_of_one_does_not_matter(stride: int) -> None:
+    read = read_torch(holding(Tensor("0", "FloatStorage", 4, (1, 4), (stride, 1))), "c.pth")
+    np.testing.assert_array_equal(read["w"], FOUR[None])
 
 
 @pytest.mark.parametrize(
@@ -280,6 +297,19 @@ def test_an_archive_without_exactly_one_description_is_refused(names: tuple[str,
         for name in names:
             archive.writestr(name, START + b"}.")
     assert "instead of one" in refusal(file.getvalue()).problem
+
+
+def test_an_archive_within_an_archive_is_not_looked_into() -> None:
+    inner = zipped({"w": FOUR})
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("net/inner.pth", inner)
+    assert "instead of one" in refusal(file.getvalue()).problem
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("net/data.pkl", inner)
+    assert refusal(file.getvalue()).field == "pickle"
+    assert "bytes, for 4 elements" in refusal(as_zip(described({"w": FOUR}), {"0": inner})).problem
 
 
 def test_numbers_the_other_way_round_are_refused() -> None:
