@@ -30,6 +30,10 @@ __all__ = [
     "sigmoid",
 ]
 
+_UNDECIDED: Mapping[Axis, str] = {
+    Axis.MANIPULATION: "whether a face was altered is undecided: the score is neither high nor low enough",
+    Axis.SYNTHETIC: "whether a face was generated is undecided: the score is neither high nor low enough",
+}
 DECIDING = (Axis.MANIPULATION, Axis.SYNTHETIC)
 """Liveness is told apart: a recording held before a camera may show an authentic face."""
 
@@ -106,7 +110,7 @@ def decide(
             check="Look at the faces for signs of alteration: no detector has.",
         )
     if score >= policy.authentic_below:
-        return decided.inconclusive("the score is neither high nor low enough", score, worst.track)
+        return decided.inconclusive(_UNDECIDED[worst.score.axis], score, worst.track)
     found_faces = sum(len(frame.faces) for frame in frames)
     if usable < policy.min_usable_share * found_faces:
         why = f"only {usable} of {found_faces} faces could be judged"

@@ -98,7 +98,7 @@ def test_a_low_score_is_authentic_with_the_confidence_of_the_opposite() -> None:
 def test_a_score_between_authentic_and_the_threshold_is_inconclusive(probability: float) -> None:
     decision = decided(steady(probability))
     assert decision.label is Label.INCONCLUSIVE
-    assert decision.reason == "the score is neither high nor low enough"
+    assert decision.reason == "whether a face was altered is undecided: the score is neither high nor low enough"
     assert decision.score == pytest.approx(probability)
     assert decision.confidence == 0.0
     assert decision.recommendation.action is RecommendedAction.REVIEW
