@@ -234,14 +234,14 @@ class ConsumerLoop:
         offsets = _offsets({partition: done[partition] for partition in removed if partition in done})
         if offsets:
             self._commit(consumer, offsets)
-        self._let_go(removed)
+        self._let_go(consumer, removed)
         self._moved("revoked", removed)
 
-    def _on_lost(self, _: Consumer, partitions: list[TopicPartition]) -> None:
+    def _on_lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         removed = [Partition(partition.topic, partition.partition) for partition in partitions]
         # Another worker has them already: what is done here is done again there, with the same ids.
         self._in_flight.discard_waiting(removed)
-        self._let_go(removed)
+        self._let_go(consumer, removed)
         self._moved("lost", removed)
 
     def _drain(self, partitions: Iterable[Partition]) -> None:
@@ -261,7 +261,10 @@ class ConsumerLoop:
             # The group has moved on: the messages are read again by their new owner.
             _log.warning("the last offsets were not committed: %s", error.args[0])
 
-    def _let_go(self, partitions: list[Partition]) -> None:
+    def _let_go(self, consumer: Consumer, partitions: list[Partition]) -> None:
+        # librdkafka remembers that a partition was paused: when it came back, nothing would be read of it
+        # (https://github.com/confluentinc/confluent-kafka-go/issues/193).
+        consumer.resume([TopicPartition(partition.topic, partition.number) for partition in partitions])
         self._in_flight.revoke(partitions)
         self._assigned.difference_update(partitions)
         for partition in partitions:

@@ -1,12 +1,16 @@
 """Workers join, share, leave and take over, whatever group protocol the broker has."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Event as Flag
+from typing import ClassVar
 
 import pytest
 
 from agents.local import ApacheKafka, apache_available
+from agents.runtime.agent import Agent, Lane
+from agents.runtime.messages import Handled, Incoming
 from schemas.media import MediaUpload
 from schemas.verdict import Outcome
 from tests.pipeline.conftest import NewFleet
@@ -54,6 +58,43 @@ def test_a_drained_worker_leaves_nothing_to_do_again(scoring_fleet: Fleet, media
     with fleet.running("segments") as (segments,):
         assert len(fleet.await_verdicts(20)) == 20
     assert len(fleet.messages(catalogue.VERDICTS.name)) == 20
+
+
+class Gated(Agent):
+    """Handles uploads while its gate is open, and reads few ahead."""
+
+    name: ClassVar[str] = "gated"
+    lanes: ClassVar[Sequence[Lane]] = (Lane((catalogue.UPLOADS,), max_messages=2),)
+
+    def __init__(self, gate: Flag, handled: set[str]) -> None:
+        self._gate = gate
+        self._handled = handled
+
+    def handle(self, batch: Sequence[Incoming]) -> Sequence[Handled]:
+        """Note which content each message is of."""
+        self._gate.wait()
+        self._handled.update(message.event(MediaUpload).content_id for message in batch)
+        return [Handled() for _ in batch]
+
+
+def test_partitions_that_were_given_away_while_paused_are_read_when_they_come_back(
+    new_fleet: NewFleet, media: MediaFolder
+) -> None:
+    fleet = new_fleet(FLEET_RUNTIME__DRAIN_TIMEOUT_S="0.5")
+    shut, opened, handled = Flag(), Flag(), set[str]()
+    opened.set()
+    fleet.publish(catalogue.UPLOADS, uploads(fleet, media, 0, 30))
+    with fleet.running(Gated(shut, handled)) as (first,):
+        fleet.await_that(lambda: first.count("fleet_paused_topics") == 1, "a full lane to be paused")
+        with fleet.running(Gated(opened, handled)) as (second,):
+            fleet.await_that(lambda: second.process.health.report().partitions > 0, "the second worker to have some")
+            fleet.await_that(lambda: first.process.health.report().partitions < 3, "the first worker to give them")
+            shut.set()
+            fleet.await_that(lambda: len(handled) == 30, "both to handle what there is")
+            fleet.await_that(lambda: first.count("fleet_paused_topics") == 0, "the lane to be resumed")
+        fleet.await_that(lambda: first.process.health.report().partitions == 3, "the first worker to have all")
+        fleet.publish(catalogue.UPLOADS, uploads(fleet, media, 30, 30))
+        fleet.await_that(lambda: len(handled) == 60, lambda: f"the rest to be handled, of which were {sorted(handled)}")
 
 
 @pytest.fixture

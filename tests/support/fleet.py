@@ -204,8 +204,10 @@ class Fleet:
             for message in self.messages(topic.name)
         ]
 
-    def await_that(self, condition: Callable[[], bool], what: str, timeout_s: float = _WAIT_S) -> None:
-        """Look until `condition` holds.
+    def await_that(
+        self, condition: Callable[[], bool], what: str | Callable[[], str], timeout_s: float = _WAIT_S
+    ) -> None:
+        """Look until `condition` holds; `what` says what was waited for, at the end of it.
 
         Raises:
             Waiting: it did not come to hold.
@@ -213,7 +215,7 @@ class Fleet:
         deadline = Deadline.after(timeout_s)
         while not condition():
             if deadline.expired:
-                raise Waiting(f"waited {timeout_s:.0f} s for {what}")
+                raise Waiting(f"waited {timeout_s:.0f} s for {what if isinstance(what, str) else what()}")
 
     def await_count(self, agent: Running, metric: str, at_least: float) -> None:
         """Wait until a counter of an agent has come so far."""
@@ -227,7 +229,7 @@ class Fleet:
             found.update({verdict.content_id: verdict for verdict in self.events(VERDICTS, Verdict)})
             return len(found) >= count
 
-        self.await_that(complete, f"{count} verdicts, of which came {sorted(found)}", timeout_s)
+        self.await_that(complete, lambda: f"{count} verdicts, of which came {sorted(found)}", timeout_s)
         return found
 
     def await_messages(self, name: str, count: int, timeout_s: float = _WAIT_S) -> list[Message]:
