@@ -25,14 +25,12 @@ def manifest(models: ModelSettings) -> Manifest:
 
 
 def chosen(models: ModelSettings) -> Sequence[Entry]:
-    """Return the entries to load: the face detector, and the first of each role asked for.
+    """Return the entries to load: the face detector, and those that serve the roles asked for.
 
     Raises:
         ManifestError: the manifest cannot be used.
     """
-    known = manifest(models)
-    roles = (Role.FACES, *(Role(role) for role in models.roles))
-    return [known.by_role(role)[0] for role in roles if known.by_role(role)]
+    return manifest(models).chosen((Role.FACES, *models.roles))
 
 
 def planned_model_set(models: ModelSettings) -> str:

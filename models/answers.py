@@ -1,12 +1,12 @@
 """What comes after a network: its answer turned into calibrated logits, unit embeddings or free maps."""
 
 import numpy as np
-from onnx import GraphProto, ModelProto, TensorProto, helper
+from onnx import GraphProto, ModelProto, TensorProto, helper, shape_inference
 
 from models.chain import Chain, add_chain, append_chain, shape_of
 from models.exceptions import GraphInvalid
 from models.heads import load_head
-from models.manifest import Entry
+from models.manifest import Entry, TokensSpec
 
 LOGITS = "fleet/logits"
 HEAT = "fleet/heat"
@@ -40,9 +40,10 @@ def fold_logits(entry: Entry, model: ModelProto) -> None:
     """
     spec = entry.output
     heat = None if spec.heat is None else _heat(entry, model.graph, spec.heat)
-    answer, classes = _answer(entry, model.graph)
     chain = Chain("fleet/out")
-    if spec.layout == "embedding":
+    embeds = spec.layout == "embedding"
+    answer, classes = _embedding(entry, model, chain) if embeds else _answer(entry, model.graph)
+    if embeds:
         logit = _head_logit(entry, chain, answer, classes)
     elif spec.layout in {"logits", "softmax"}:
         logit = _class_logit(entry, chain, answer, classes)
@@ -79,10 +80,10 @@ def _heat(entry: Entry, graph: GraphProto, name: str) -> tuple[Chain, int]:
 
 def fold_embedding(entry: Entry, model: ModelProto) -> None:
     """Put the network's embedding → unit embeddings float32 [N, D] after the network."""
-    answer, width = _answer(entry, model.graph)
+    chain = Chain("fleet/out")
+    answer, width = _embedding(entry, model, chain)
     if len(width) != 1 or not isinstance(width[0], int):
         raise GraphInvalid(entry.name, "output.layout", f"an embedding is [N, D], the graph has {width}")
-    chain = Chain("fleet/out")
     _unit(chain, answer, width[0])
     chain.end_as(EMBEDDINGS)
     embeddings = helper.make_tensor_value_info(EMBEDDINGS, TensorProto.FLOAT, ["N", width[0]])
@@ -96,6 +97,44 @@ def _answer(entry: Entry, graph: GraphProto) -> tuple[str, list[int | str]]:
         problem = f"say which of {[value.name for value in graph.output]}"
         raise GraphInvalid(entry.name, "output.name", problem)
     return named[0].name, shape_of(named[0])[1:]
+
+
+def _embedding(entry: Entry, model: ModelProto, chain: Chain) -> tuple[str, list[int | str]]:
+    """Name of the embedding and its shape after the batch: the network's answer, or made of inner tensors."""
+    tokens = entry.output.tokens
+    if not tokens:
+        return _answer(entry, model.graph)
+    shapes = _inner_shapes(model)
+    widths = [_width(entry, f"output.tokens.{at}", spec.tensor, shapes) for at, spec in enumerate(tokens)]
+    units = [_unit(chain, _pooled(chain, spec), width) for spec, width in zip(tokens, widths, strict=True)]
+    return (chain.add("Concat", units, axis=1) if len(units) > 1 else units[0]), [sum(widths)]
+
+
+def _inner_shapes(model: ModelProto) -> dict[str, list[int | str]]:
+    """Shapes of what the nodes compute, as far as ONNX can infer them."""
+    inferred = shape_inference.infer_shapes(model).graph
+    known = {value.name: shape_of(value) for value in (*inferred.value_info, *inferred.output)}
+    return {name: known.get(name, []) for node in inferred.node for name in node.output}
+
+
+def _width(entry: Entry, field: str, tensor: str, shapes: dict[str, list[int | str]]) -> int:
+    """D of an inner tensor [N, T, D]."""
+    if tensor not in shapes:
+        raise GraphInvalid(entry.name, f"{field}.tensor", f"the graph computes no {tensor}")
+    shape = shapes[tensor]
+    if len(shape) != 3 or not isinstance(shape[2], int):
+        raise GraphInvalid(entry.name, f"{field}.tensor", f"{tensor} must be [N, T, D], is {shape}")
+    return shape[2]
+
+
+def _pooled(chain: Chain, spec: TokensSpec) -> str:
+    """[N, T, D] → [N, D], by operators that every opset writes alike."""
+    if spec.pooling == "cls":
+        pooled = chain.add("Gather", [spec.tensor, chain.constant(np.array([0], np.int64))], axis=1)
+    else:
+        turned = chain.add("Transpose", [spec.tensor], perm=[0, 2, 1])
+        pooled = chain.add("GlobalAveragePool" if spec.pooling == "mean" else "GlobalMaxPool", [turned])
+    return chain.add("Flatten", [pooled], axis=1)
 
 
 def _unit(chain: Chain, embedding: str, width: int) -> str:

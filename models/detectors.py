@@ -102,7 +102,7 @@ class DetectorSet:
             manifest: where the entries are looked up.
             options: how to load them.
             names: entries asked for; without a face detector among them, the manifest's first is taken.
-                By default the first entry of each role.
+                By default those of `Manifest.chosen`.
             on_batch: called after each batch of any detector, in its batcher's thread.
             on_progress: called while weights are fetched.
 
@@ -161,10 +161,7 @@ def chosen_entries(manifest: Manifest, names: Iterable[str] | None = None) -> tu
     Raises:
         ManifestError: an unknown name, two face detectors, or none at all.
     """
-    if names is None:
-        wanted = [manifest.by_role(role)[0] for role in Role if manifest.by_role(role)]
-    else:
-        wanted = [manifest.entry(name) for name in dict.fromkeys(names)]
+    wanted = manifest.chosen() if names is None else tuple(map(manifest.entry, dict.fromkeys(names)))
     finders = [entry for entry in wanted if entry.role is Role.FACES] or list(manifest.by_role(Role.FACES)[:1])
     if len(finders) != 1:
         said = "no entry" if not finders else " and ".join(entry.name for entry in finders)

@@ -2,9 +2,12 @@
 
 The encoder is frozen; only a weight for each of its dimensions is learnt (Ojha et al. 2023,
 https://arxiv.org/abs/2302.10174), so a few hundred fakes are enough and little of a generator is learnt by heart.
+Which of the encoder's layers it looks at says the manifest; `models.fitting.layers` tries them all.
 """
 
 import hashlib
+import json
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -21,8 +24,9 @@ from models.fitting.bench import PORTRAITS, Bench, calibration_error_of
 from models.fitting.cards import synthetic_card
 from models.fitting.embeddings import Encoder
 from models.fitting.faces import Group, LabelledFace, OnStep, read_group, read_video, split
+from models.fitting.layers import layer_name, some_of_each, try_layers, with_every_layer
 from models.fitting.probe import REGULARISATION, calibrated, fit_logistic, scores_of, sigmoid
-from models.fitting.report import FitReport, GroupCount, OperatingPoint, Speed
+from models.fitting.report import FitReport, GroupCount, LayerTrial, OperatingPoint, Speed
 from models.fitting.speed import machine, thread_counts
 from models.fitting.views import AS_SERVED, EQUALISED
 from models.graph import prepare
@@ -32,12 +36,14 @@ from models.sources import resolve
 from models.statistics import share_above, threshold_at
 
 ENTRY = "clip_synthetic"
-REALS = ("train/real_mixed", "train/real_portrait", "val/real")
+REALS = ("train/real_mixed", "train/real_portrait", "val/real", "val/photoshop_real")
 GENERATORS = ("val/fake_stylegan2", "val/fake_diffusion")
 # Edited by hand, not synthetic: shown, not learnt.
-OTHERS = ("val/photoshop_real", "val/photoshop_fake")
+OTHERS = ("val/photoshop_fake",)
 PARTS = (0.5, 0.2, 0.3)
 FRAMES_A_VIDEO = 24
+# Views of each face that the head is fitted on, beside the one that is served.
+DISTURBED_VIEWS = 1
 TARGET_FALSE_POSITIVES = 0.005
 TARGETS = (0.001, TARGET_FALSE_POSITIVES, 0.01, 0.05)
 
@@ -75,15 +81,19 @@ def fit_synthetic_head(
     detector = FaceDetector(finder, prepare(finder, resolve(finder, weights), weights))
     groups = [read_group(data, name, detector, None, on_step) for name in (*REALS, *GENERATORS)]
     parts = split(chain.from_iterable(group.faces for group in groups), PARTS, seed)
+    videos = [read_video(path, detector, FRAMES_A_VIDEO, on_step) for path in sorted((data / "video").glob("*.mp4"))]
+    elsewhere = [face for video in videos for face in video.faces if not face.fake]
+    layers, whole_speed = _tried_layers(entry, weights, cache, parts, elsewhere, seed, on_step)
     with Encoder(entry, weights, cache) as encoder:
         bench = Bench(entry, encoder, GENERATORS, seed, on_step)
-        fit, calibrate = (bench.part(part, name) for part, name in zip(parts, ("fit", "calibrate"), strict=False))
+        fit = bench.part(parts[0], AS_SERVED, disturbed=DISTURBED_VIEWS)
+        calibrate = bench.part(parts[1], AS_SERVED, EQUALISED)
         raw = fit_logistic(fit)
         head = calibrated(raw, calibrate)
         real_scores = scores_of(head, calibrate.of_generator(None).embeddings).ravel()
         thresholds = {target: _probability(threshold_at(real_scores, target)) for target in TARGETS}
         threshold = thresholds[TARGET_FALSE_POSITIVES]
-        test, served = parts[2], bench.seen(parts[2], AS_SERVED)
+        test, served = parts[2], bench.part(parts[2], AS_SERVED)
         probabilities = sigmoid(scores_of(head, served.embeddings)[:, 0])
         report = FitReport(
             entry=entry.name,
@@ -94,7 +104,10 @@ def fit_synthetic_head(
             regularisation=REGULARISATION,
             views=fit.embeddings.shape[1],
             groups=tuple(_count(group, parts) for group in groups),
-            across=tuple(bench.across(fit, groups, test)),
+            generators=GENERATORS,
+            tokens=tuple(map(layer_name, entry.output.tokens)),
+            layers=layers,
+            across=tuple(bench.across(fit, [*(face for face in parts[1] if face.fake), *test], elsewhere)),
             folds=tuple(bench.folds(fit)),
             held_out=tuple(
                 bench.separation(f"{generator}, {name}", head, _only(test, generator, reals), degradation)
@@ -125,23 +138,42 @@ def fit_synthetic_head(
                 for name in OTHERS
                 for group in [read_group(data, name, detector, None, on_step)]
             ),
-            videos=tuple(
-                bench.rate(path.name, group.files, group.faces, head, threshold)
-                for path in sorted((data / "video").glob("*.mp4"))
-                for group in [read_video(path, detector, FRAMES_A_VIDEO, on_step)]
-            ),
+            videos=tuple(bench.rate(group.name, group.files, group.faces, head, threshold) for group in videos),
             astronaut=bench.astronaut(head, detector),
             machine=machine(),
-            speed=tuple(
-                Speed(threads=threads, items=1, ms_an_item=encoder.seconds(threads) * 1000)
-                for threads in thread_counts()
-            ),
+            speed=_speeds(encoder),
+            whole_speed=whole_speed,
         )
     return Fit(head, threshold, report)
 
 
+def _tried_layers(
+    entry: Entry,
+    weights: Path,
+    cache: Path,
+    parts: Sequence[Sequence[LabelledFace]],
+    elsewhere: Sequence[LabelledFace],
+    seed: int,
+    on_step: OnStep,
+) -> tuple[tuple[LayerTrial, ...], tuple[Speed, ...]]:
+    """What each layer knows of generators that it was not fitted on, and how long all layers take."""
+    every = with_every_layer(entry)
+    with Encoder(every, weights, cache) as encoder:
+        bench = Bench(every, encoder, GENERATORS, seed, on_step)
+        fit = bench.part(some_of_each(parts[0]), AS_SERVED)
+        reals = bench.part(some_of_each(face for face in parts[1] if not face.fake), AS_SERVED)
+        others = bench.part(elsewhere, AS_SERVED)
+        return tuple(try_layers(fit, reals, others, GENERATORS, entry.output.tokens)), _speeds(encoder)
+
+
+def _speeds(encoder: Encoder) -> tuple[Speed, ...]:
+    return tuple(
+        Speed(threads=threads, items=1, ms_an_item=encoder.seconds(threads) * 1000) for threads in thread_counts()
+    )
+
+
 def adopt(fit: Fit, models: Path) -> None:
-    """Put a fitted head into service: head, report, card, and the manifest's hash and threshold.
+    """Put a fitted head into service: head, report, card, and the manifest's hash and thresholds.
 
     Args:
         models: the folder `models` of the repository.
@@ -153,15 +185,18 @@ def adopt(fit: Fit, models: Path) -> None:
     entry = Manifest.load(path).entry(ENTRY)
     if entry.head is None:
         raise ManifestError(ENTRY, "head", "there is none to be replaced")
+    thresholds = {f"{p.target_false_positives:g}": p.threshold for p in fit.report.operating_points}
     before, name, block = path.read_text(encoding="utf-8").partition(f"name: {ENTRY}\n")
+    block, following, rest = block.partition("\n  - name: ")
     for old, new in (
-        (f"threshold: {entry.output.threshold}", f"threshold: {fit.threshold}"),
-        (entry.head.sha256, fit.report.head_sha256),
+        (r"(?<=\bthreshold: )[\d.]+", str(fit.threshold)),
+        (r"(?<=\bthresholds: )\{[^}]*\}", json.dumps(thresholds)),
+        (re.escape(entry.head.sha256), fit.report.head_sha256),
     ):
-        if old not in block:
+        block, replaced = re.subn(old, new, block, count=1)
+        if not replaced:
             raise ManifestError(ENTRY, "head", f"{path} has no `{old}` to be replaced")
-        block = block.replace(old, new, 1)
-    path.write_text(before + name + block, encoding="utf-8")
+    path.write_text(before + name + block + following + rest, encoding="utf-8")
     entry.head.path.write_bytes(fit.head.to_bytes())
     write_card(fit.report, models / "cards", Manifest.load(path).entry(ENTRY))
 

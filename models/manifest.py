@@ -1,5 +1,6 @@
 """The manifest: which models there are, where their bytes come from and how they are spoken to."""
 
+from collections.abc import Iterable
 from enum import StrEnum
 from itertools import pairwise
 from pathlib import Path
@@ -136,6 +137,18 @@ class InputSpec(_Frozen):
         return std
 
 
+class TokensSpec(_Frozen):
+    """An inner tensor [N, T, D] of an encoder, and what becomes of its T tokens.
+
+    Attributes:
+        tensor: its name in the graph.
+        pooling: `cls` takes the first token, `mean` and `max` go over all.
+    """
+
+    tensor: Annotated[str, Field(min_length=1)]
+    pooling: Literal["cls", "mean", "max"]
+
+
 class OutputSpec(_Frozen):
     """How the network's answer becomes a calibrated logit of "fake".
 
@@ -146,6 +159,8 @@ class OutputSpec(_Frozen):
             one probability per class, `embedding` a vector for the entry's head, `centerface` the four maps
             of a CenterFace.
         name: name of the graph's output, where it has several.
+        tokens: of layout `embedding`, in place of the graph's output: the embedding is made of these inner tensors,
+            each pooled and made of length 1, side by side. What no such tensor needs is left out of the graph.
         fake_index: class that means fake. For one score: 1 when it grows with fake, 0 when with real.
         threshold: calibrated probability from which a face counts as fake.
         thresholds: the same by the share of real faces that reach it, such as `{"0.01": 0.87}`.
@@ -155,6 +170,7 @@ class OutputSpec(_Frozen):
 
     layout: Literal["logit", "sigmoid", "logits", "softmax", "embedding", "centerface"]
     name: str | None = None
+    tokens: tuple[TokensSpec, ...] = ()
     fake_index: Annotated[int, Field(ge=0)] = 1
     temperature: Annotated[float, Field(gt=0)] = 1.0
     bias: float = 0.0
@@ -177,6 +193,12 @@ class OutputSpec(_Frozen):
         if any(stricter[1] < laxer[1] for stricter, laxer in pairwise(by_rate)):
             raise ValueError("a threshold that fewer real faces reach must not be lower")
         return thresholds
+
+    @model_validator(mode="after")
+    def _tokens_stand_for_the_output(self) -> Self:
+        if self.tokens and (self.layout != "embedding" or self.name is not None):
+            raise ValueError("tokens go with layout embedding, and without name")
+        return self
 
     @model_validator(mode="after")
     def _one_score_has_two_meanings(self) -> Self:
@@ -323,6 +345,13 @@ class Manifest(_Frozen):
     def by_role(self, role: Role | str) -> tuple[Entry, ...]:
         """The entries of that role, in the order of the file: the first is the preferred one."""
         return tuple(entry for entry in self.entries if entry.role == Role(role))
+
+    def chosen(self, roles: Iterable[Role | str] = tuple(Role)) -> tuple[Entry, ...]:
+        """The entries that serve these roles: the first of each, and all of `liveness`, which are made to be summed."""
+        of_roles = [(Role(role), self.by_role(role)) for role in roles]
+        return tuple(
+            entry for role, entries in of_roles for entry in (entries if role is Role.LIVENESS else entries[:1])
+        )
 
     @model_validator(mode="after")
     def _names_and_fallbacks(self) -> Self:

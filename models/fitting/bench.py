@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from models.faces import FaceDetector
 from models.fitting.embeddings import Encoder
-from models.fitting.faces import Group, LabelledFace, OnStep, largest
+from models.fitting.faces import LabelledFace, OnStep, largest
 from models.fitting.probe import Part, fit_logistic, scores_of, sigmoid
 from models.fitting.report import Rate, Robustness, Separation
 from models.fitting.views import AS_SERVED, DEGRADATIONS, EQUALISED, Degradation, disturbed_view, sharpness, view
@@ -18,7 +18,6 @@ from models.statistics import auc, balanced, calibration_error, interval, matche
 
 # Distance in octaves of variance at which two crops are equally sharp.
 SAME_SHARPNESS = 0.15
-DISTURBED_VIEWS = 3
 FOLDS = 5
 # Faces of either class that are degraded in every way: each way is an encoding of each.
 DEGRADED_FACES = 300
@@ -40,32 +39,25 @@ class Bench:
     seed: int
     on_step: OnStep
 
-    def part(self, faces: Sequence[LabelledFace], name: str) -> Part:
-        """The faces as served and disturbed."""
-        spec = self.entry.input
+    def part(self, faces: Iterable[LabelledFace], *degradations: Degradation, disturbed: int = 0) -> Part:
+        """The faces, each in every one of these views, and in some that are disturbed at random."""
+        faces, spec = tuple(faces), self.entry.input
         crops = [
             crop
             for face in faces
             for crop in (
-                view(face, spec, AS_SERVED),
-                *(disturbed_view(face, spec, seed=self.seed, number=at) for at in range(DISTURBED_VIEWS)),
+                *(view(face, spec, each) for each in degradations),
+                *(disturbed_view(face, spec, seed=self.seed, number=number) for number in range(disturbed)),
             )
         ]
-        embeddings = self.encoder.embed(crops, name, self.on_step)
-        shape = (len(faces), 1 + DISTURBED_VIEWS)
+        shape = (len(faces), len(degradations) + disturbed)
+        embeddings = self.encoder.embed(crops, f"of {len(crops)} crops", self.on_step)
         sharp = np.array([sharpness(crop) for crop in crops])
-        return Part(tuple(faces), embeddings.reshape(*shape, -1), sharp.reshape(shape))
-
-    def seen(self, faces: Iterable[LabelledFace], degradation: Degradation) -> Part:
-        """The faces in one view."""
-        faces = tuple(faces)
-        crops = [view(face, self.entry.input, degradation) for face in faces]
-        embeddings = self.encoder.embed(crops, "to test", self.on_step)
-        return Part(faces, embeddings[:, None], np.array([[sharpness(crop)] for crop in crops]))
+        return Part(faces, embeddings.reshape(*shape, -1), sharp.reshape(shape))
 
     def separation(self, name: str, head: Head, faces: Iterable[LabelledFace], degradation: Degradation) -> Separation:
         """How well a head tells these faces apart, in one view."""
-        part = self.seen(faces, degradation)
+        part = self.part(faces, degradation)
         return self._separation(name, part, scores_of(head, part.embeddings)[:, 0])
 
     def _separation(self, name: str, part: Part, scores: NDArray[np.float32]) -> Separation:
@@ -87,18 +79,28 @@ class Bench:
             matched_auc=auc(scores[~fake][reals], scores[fake][fakes]) if len(reals) else None,
         )
 
-    def across(self, fit: Part, groups: Iterable[Group], test: Sequence[LabelledFace]) -> Iterable[Separation]:
-        """Fit on one generator, test on all of the other; the reals of fit and test are different files."""
-        reals = [face for face in test if not face.fake]
-        faces = {group.name: group.faces for group in groups}
+    def across(
+        self, fit: Part, unseen: Sequence[LabelledFace], elsewhere: Sequence[LabelledFace]
+    ) -> Iterable[Separation]:
+        """Fit on one generator, test on unseen files: all reals, and the fakes of the other generator.
+
+        Args:
+            fit: reals, and fakes of both generators.
+            unseen: the same of files that nothing was chosen by.
+            elsewhere: reals of sources that `fit` has none of.
+        """
         for known, unknown in (self.generators, self.generators[::-1]):
             head = fit_logistic(fit.of_generator(known))
-            for name, degradation in (("as served", AS_SERVED), ("JPEG 80", EQUALISED)):
-                title = f"{known} → {unknown}, {name}"
-                yield self.separation(title, head, [*reals, *faces[unknown]], degradation)
+            fakes = [face for face in unseen if face.group == unknown]
+            reals = [face for face in unseen if not face.fake]
             portraits = [face for face in reals if face.group == PORTRAITS]
-            title = f"{known} → {unknown}, portraits only"
-            yield self.separation(title, head, [*portraits, *faces[unknown]], AS_SERVED)
+            for name, degradation, others in (
+                ("as served", AS_SERVED, reals),
+                ("JPEG 80", EQUALISED, reals),
+                ("portraits only", AS_SERVED, portraits),
+                ("reals of videos", AS_SERVED, elsewhere),
+            ):
+                yield self.separation(f"{known} → {unknown}, {name}", head, [*others, *fakes], degradation)
 
     def folds(self, fit: Part) -> Iterable[Separation]:
         """Each generator against the reals of the fitting part, each file scored by a head that never saw it."""
@@ -114,8 +116,8 @@ class Bench:
     def robustness(self, head: Head, threshold: float, test: Sequence[LabelledFace]) -> Iterable[Robustness]:
         """A head on faces of the test part, degraded in each way."""
         test = [face for fake in (False, True) for face in [f for f in test if f.fake is fake][:DEGRADED_FACES]]
-        for name, degradation in DEGRADATIONS.items():
-            part = self.seen(test, degradation)
+        views = {name: self.part(test, degradation) for name, degradation in DEGRADATIONS.items()}
+        for name, part in (views | {"disturbed at random": self.part(test, disturbed=1)}).items():
             scores = sigmoid(scores_of(head, part.embeddings)[:, 0])
             real, fake = scores[~part.fake], scores[part.fake]
             yield Robustness(
@@ -127,7 +129,7 @@ class Bench:
 
     def rate(self, name: str, frames: int, faces: Sequence[LabelledFace], head: Head, threshold: float) -> Rate:
         """Scores of a group's faces as served; `frames` are those that were looked at, with a face or without."""
-        scores = sigmoid(scores_of(head, self.seen(faces, AS_SERVED).embeddings)[:, 0])
+        scores = sigmoid(scores_of(head, self.part(faces, AS_SERVED).embeddings)[:, 0])
         return Rate(
             name=name,
             fake=faces[0].fake,
@@ -140,14 +142,14 @@ class Bench:
     def astronaut(self, head: Head, detector: FaceDetector) -> float | None:
         """Probability of the photograph that the demo uses."""
         try:
-            from skimage.data import astronaut  # noqa: PLC0415 - only the extra `demo` has it
+            from skimage.data import astronaut  # noqa: PLC0415 - only the extra `dev` has it
         except ImportError:
             return None
         photograph = np.asarray(astronaut(), np.uint8)  # type: ignore[no-untyped-call]
         face = largest("skimage", "astronaut", photograph, detector, fake=False)
         if face is None:
             return None
-        return float(sigmoid(scores_of(head, self.seen([face], AS_SERVED).embeddings))[0, 0])
+        return float(sigmoid(scores_of(head, self.part([face], AS_SERVED).embeddings))[0, 0])
 
 
 def _either_way(area: float) -> float:

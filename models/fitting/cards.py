@@ -1,8 +1,9 @@
 """Model cards, written from what a command measured."""
 
 from collections.abc import Iterable, Sequence
+from statistics import fmean
 
-from models.fitting.report import FaceReport, FitReport, Rate, Separation
+from models.fitting.report import FaceReport, FitReport, Rate, Separation, Speed
 from models.manifest import Entry
 
 
@@ -10,9 +11,10 @@ def synthetic_card(report: FitReport, entry: Entry) -> str:
     """The card of the synthetic-face detector, Markdown."""
     return _document(
         f"# {entry.name} {entry.version}: is this face fully synthetic?",
-        "A linear head of our own on the frozen image encoder of CLIP ViT-B/16, after Ojha et al. 2023 "
-        "(arXiv 2302.10174). Role `synthetic`: an axis of its own. It is not asked whether a real face was swapped, "
-        "re-enacted or retouched, and a low score does not clear a face of that.",
+        "A linear head of our own on inner layers of the frozen image encoder of CLIP ViT-B/16, after Ojha et al. 2023 "
+        "(arXiv 2302.10174) and RINE (Koutlis and Papadopoulos 2024, arXiv 2402.19091). Role "
+        "`synthetic`: an axis of its own. It is not asked whether a real face was swapped, re-enacted or retouched, "
+        "and a low score does not clear a face of that.",
         f"Written by `fleet models fit-head` from `{entry.name}.json`; every figure is of files that the head was "
         "not fitted on.",
         "## Facts",
@@ -22,6 +24,7 @@ def synthetic_card(report: FitReport, entry: Entry) -> str:
                 ("encoder", f"`{_source(entry)}`, sha256 `{report.weights_sha256[:16]}…`, INT8, {entry.licence}"),
                 ("head", f"`weights/{entry.name}_head.npz`, sha256 `{report.head_sha256[:16]}…`"),
                 ("input", _input(entry)),
+                ("layers", "; ".join(map(_layer, report.tokens)) + "; each made unit, side by side"),
                 ("output", "calibrated logit; its sigmoid is the probability, at as many fakes as reals"),
                 ("threshold", f"{report.threshold:.3f}, for {report.target_false_positives:.1%} of real faces"),
                 ("batch", "one crop a run: the encoder quantises its activations over the whole batch"),
@@ -37,13 +40,23 @@ def synthetic_card(report: FitReport, entry: Entry) -> str:
         "## The shortcuts",
         "Face size alone tells these reals from these fakes, and so do sharpness and JPEG quality: they come from "
         f"different sources. So every face is cut without margin and brought to {entry.input.size} px, whatever it "
-        "had, and the head is fitted on views turned, moved, reduced, and compressed by JPEG and H.264 at random, "
-        "both classes alike, weighted so that at every sharpness both classes count the same. The columns *size* and "
-        "*sharpness* say what these alone still tell of the same faces (AUC, either way round); *AUC of pairs* is the "
-        "detector's over pairs of a real and a fake of equal sharpness: what it knows beyond it. *Portraits only* "
-        "takes as reals only those that are portraits as the fakes are.",
+        "had, and the head is fitted on faces as served, and turned, moved, reduced and compressed at random, both "
+        "classes alike, weighted so that at every sharpness both classes count the same. *JPEG 80* compresses all "
+        "faces alike at the model's resolution: a detector that lives by the sources' JPEG quality falls there. The "
+        "columns *size* and *sharpness* say what these alone still tell of the same faces (AUC, either way round); "
+        "*AUC of pairs* is the detector's over pairs of a real and a fake of equal sharpness: what it knows beyond it. "
+        "*Portraits only* takes as reals only those that are portraits as the fakes are. A margin around the face "
+        "would look better and be worse: close portraits reach over the picture's edge, which is then repeated, and "
+        "that border alone tells the sources apart.",
+        "## Which layers",
+        "A probe on each layer as served, fitted on one generator and tested on the fakes of the other: the mean of "
+        "both AUCs, and in brackets the same against faces of real videos, a source that it was not fitted on. Inner "
+        "layers tell an unknown generator from known sources of reals, and fail against reals from elsewhere: what "
+        "they know is the source. Chosen is what holds against both. Files that *Across generators* tests on are not "
+        "in it, but for the videos, which took part in choosing.",
+        _layers(report),
         "## Does it separate?",
-        "Across generators: fitted on one, tested on all faces of the other, the reals being different files.",
+        "Across generators: fitted on one, tested on the other, on files that no layer was chosen by.",
         _separations(report.across),
         f"Within one generator: {len(report.folds)} generators, each by folds over files.",
         _separations(report.folds),
@@ -81,9 +94,7 @@ def synthetic_card(report: FitReport, entry: Entry) -> str:
         _rates(report.videos),
         _astronaut(report),
         "## Speed",
-        f"{report.machine}, a crop at a time: "
-        + ", ".join(f"{s.ms_an_item:.0f} ms on {s.threads} thread{'s' * (s.threads > 1)}" for s in report.speed)
-        + ".",
+        f"{report.machine}, a crop at a time: {_speeds(report.speed)}; with all layers {_speeds(report.whole_speed)}.",
         "## Limits",
         "* Two generators of faces only. On one it has not seen, expect the figures of *Across generators*, or less.\n"
         "* Fakes here are portraits and reals are mixed photographs: part of what it learnt may be the kind of "
@@ -156,6 +167,31 @@ def _separations(separations: Iterable[Separation]) -> str:
             for s in separations
         ),
     )
+
+
+def _layers(report: FitReport) -> str:
+    """One line for each block of the encoder, then those that are served together."""
+    trials = {trial.tokens: f"{fmean(trial.auc):.3f} ({fmean(trial.elsewhere):.3f})" for trial in report.layers}
+    blocks: dict[str, list[str]] = {}
+    for tokens, figures in trials.items():
+        if len(tokens) == 1:
+            blocks.setdefault(tokens[0].partition(" ")[0], []).append(figures)
+    lines = [_table(("after block", "cls", "mean", "max"), ([name, *figures] for name, figures in blocks.items()))]
+    for trial in report.layers:
+        if len(trial.tokens) > 1:
+            each = ", ".join(f"{name} {area:.3f}" for name, area in zip(report.generators, trial.auc, strict=True))
+            lines.append(f"Served together, {' and '.join(trial.tokens)}: {trials[trial.tokens]}; unseen {each}.")
+    return "\n\n".join(lines)
+
+
+def _layer(tokens: str) -> str:
+    block, _, pooling = tokens.partition(" ")
+    token = "first token" if pooling == "cls" else f"{pooling} over tokens"
+    return f"{token} after block {block} of 12"
+
+
+def _speeds(speeds: Iterable[Speed]) -> str:
+    return ", ".join(f"{s.ms_an_item:.0f} ms on {s.threads} thread{'s' * (s.threads > 1)}" for s in speeds)
 
 
 def _rates(rates: Iterable[Rate]) -> str:

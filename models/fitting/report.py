@@ -39,6 +39,17 @@ class Separation(_Frozen):
     """AUC over these pairs only, where there are any."""
 
 
+class LayerTrial(_Frozen):
+    """A probe on some of the encoder's layers, fitted on one generator and tested on the other, as served."""
+
+    tokens: tuple[str, ...]
+    """Such as `6 mean`: the mean over the tokens after the sixth block."""
+    auc: tuple[float, ...]
+    """On each generator, not seen in fitting, in the order of the report's `generators`."""
+    elsewhere: tuple[float, ...]
+    """The same against reals of a source that it was not fitted on: faces of real videos."""
+
+
 class Robustness(_Frozen):
     """All generators against all reals of the test part, after one degradation."""
 
@@ -92,6 +103,11 @@ class FitReport(_Frozen):
     views: int
     """Views of each face that the head was fitted on."""
     groups: tuple[GroupCount, ...]
+    generators: tuple[str, ...]
+    tokens: tuple[str, ...]
+    """What of the encoder's layers is served."""
+    layers: tuple[LayerTrial, ...]
+    """Of each layer alone, then of those served together: on files that `across` does not test on."""
     across: tuple[Separation, ...]
     folds: tuple[Separation, ...]
     held_out: tuple[Separation, ...]
@@ -107,7 +123,9 @@ class FitReport(_Frozen):
     """Probability of scikit-image's astronaut photograph, where that package is installed."""
     machine: str
     speed: tuple[Speed, ...]
-    """Of the encoder, a crop at a time."""
+    """Of the encoder as served, a crop at a time."""
+    whole_speed: tuple[Speed, ...]
+    """Of the encoder with all of its layers."""
 
 
 class Recall(_Frozen):

@@ -1,4 +1,5 @@
 import hashlib
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
@@ -14,12 +15,13 @@ from models.fitting.bench import Bench
 from models.fitting.cards import face_card, synthetic_card
 from models.fitting.embeddings import Encoder
 from models.fitting.faces import LabelledFace, read_group, read_video, split
+from models.fitting.layers import BLOCKS, EVERY, layer_name, try_layers
 from models.fitting.probe import Part, calibrated, fit_logistic, scores_of, sigmoid, weights_by_sharpness
-from models.fitting.report import FaceReport, FitReport
+from models.fitting.report import FaceReport, FitReport, OperatingPoint
 from models.fitting.views import DEGRADATIONS, Degradation, degrade, disturbed_view, view
 from models.graph import prepare
 from models.heads import Head, load_head
-from models.manifest import MANIFEST, InputSpec, Manifest
+from models.manifest import MANIFEST, InputSpec, Manifest, TokensSpec
 from models.session import Session
 from models.sources import default_cache, resolve
 from models.statistics import auc, balanced, calibration_error, interval, matched, share_above, threshold_at
@@ -121,6 +123,32 @@ def test_a_fitted_head_grows_with_fake_and_is_calibrated() -> None:
     assert calibration_error(sigmoid(logits), test.fake, balanced(test.fake)) < 0.06
 
 
+def test_the_scale_of_a_dimension_changes_no_score() -> None:
+    fit = separable(200, 3)
+    scale = np.logspace(-2, 2, 16, dtype=np.float32)
+    scores = scores_of(fit_logistic(fit), fit.embeddings)
+    scaled = replace(fit, embeddings=fit.embeddings * scale)
+    np.testing.assert_allclose(scores_of(fit_logistic(scaled), scaled.embeddings), scores, atol=0.01)
+
+
+def test_the_layer_that_tells_unseen_fakes_is_found() -> None:
+    groups = ("one", "other", "real", "real")
+    faces = tuple(replace(labelled(str(at), fake=at % 4 < 2), group=groups[at % 4]) for at in range(160))
+    telling = EVERY.index(TokensSpec(tensor=BLOCKS[5], pooling="mean"))
+    embeddings = np.random.default_rng(3).normal(size=(160, 1, len(EVERY), 8)).astype(np.float32)
+    embeddings[[face.fake for face in faces], 0, telling, 0] += 4
+    part = Part(faces, embeddings.reshape(160, 1, -1), np.ones((160, 1)))
+    reals = part.of_generator(None)
+    elsewhere = replace(reals, embeddings=np.roll(reals.embeddings, 8, axis=2))
+    trials = list(try_layers(part, reals, elsewhere, ("one", "other"), EVERY[telling : telling + 2]))
+    best, *_, together = trials[telling], *trials
+    assert best.tokens == ("6 mean",)
+    assert min(*best.auc, *best.elsewhere) > 0.95
+    assert max(np.mean(each.auc) for each in trials[:-1] if each is not best) < 0.75
+    assert together.tokens == ("6 mean", "6 max")
+    assert min(together.auc) > 0.9
+
+
 def test_sharpness_tells_nothing_of_the_label_once_weighted() -> None:
     fake = np.arange(2000) % 4 == 0
     sharpness = np.exp2(RANDOM.normal(7, 1, 2000) + fake)
@@ -177,6 +205,9 @@ def test_the_manifest_serves_the_head_that_the_card_measured(manifest: Manifest,
     assert hashlib.sha256(served.head.path.read_bytes()).hexdigest() == report.head_sha256
     assert served.source.sha256 == report.weights_sha256
     assert served.output.threshold == report.threshold
+    points = {f"{point.target_false_positives:g}": point.threshold for point in report.operating_points}
+    assert served.output.thresholds == points
+    assert tuple(map(layer_name, served.output.tokens)) == report.tokens
 
 
 def test_the_cards_say_what_was_measured(manifest: Manifest, report: FitReport) -> None:
@@ -191,10 +222,19 @@ def test_adopting_a_fit_changes_head_hash_threshold_and_card(tmp_path: Path, rep
     (tmp_path / "manifest.yaml").write_text(MANIFEST.read_text())
     head = Head(np.ones(512, np.float32), 0.5)
     sha256 = hashlib.sha256(head.to_bytes()).hexdigest()
-    fitted = Fit(head, 0.321, report.model_copy(update={"head_sha256": sha256, "threshold": 0.321}))
+    points = [
+        OperatingPoint(target_false_positives=target, threshold=point, false_positives=0, true_positives=1)
+        for target, point in ((0.005, 0.5), (0.05, 0.321))
+    ]
+    update = {"head_sha256": sha256, "threshold": 0.321, "operating_points": tuple(points)}
+    fitted = Fit(head, 0.321, report.model_copy(update=update))
     adopt(fitted, tmp_path)
-    changed = Manifest.load(tmp_path / "manifest.yaml").entry(ENTRY)
+    before = {each.name: each for each in Manifest.load().entries if each.name != ENTRY}
+    manifest = Manifest.load(tmp_path / "manifest.yaml")
+    assert {name: manifest.entry(name).output for name in before} == {n: each.output for n, each in before.items()}
+    changed = manifest.entry(ENTRY)
     assert changed.output.threshold == 0.321
+    assert changed.output.thresholds == {"0.005": 0.5, "0.05": 0.321}
     assert changed.head is not None
     assert load_head(ENTRY, changed.head).bias == 0.5
     assert "0.321" in (tmp_path / "cards" / f"{ENTRY}.md").read_text()
@@ -246,9 +286,9 @@ def test_a_bench_measures_beside_the_shortcuts(
     faces = [face for group in groups for face in group.faces]
     with Encoder(manifest.entry(ENTRY), default_cache(), tmp_path) as encoder:
         bench = Bench(manifest.entry(ENTRY), encoder, GENERATORS, 1, silent)
-        part = bench.part(faces, "fit")
-        across = list(bench.across(part, groups, faces))
-        assert [each.name.partition(",")[0] for each in across[::3]] == [
+        part = bench.part(faces, Degradation())
+        across = list(bench.across(part, faces, [face for face in faces if not face.fake]))
+        assert [each.name.partition(",")[0] for each in across[::4]] == [
             f"{one} → {other}" for one, other in (GENERATORS, GENERATORS[::-1])
         ]
         assert all(0.5 <= each.size_auc <= 1 and 0 <= each.low <= each.auc <= each.high <= 1 for each in across)

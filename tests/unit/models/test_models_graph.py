@@ -191,6 +191,66 @@ def test_a_head_file_is_the_same_bytes_each_time(tmp_path: Path) -> None:
     assert read.bias == head.bias
 
 
+def tokens_entry(path: Path, *tokens: dict[str, str]) -> tuple[Entry, NDArray[np.float32]]:
+    """A network with tokens [N, 5, 8] within; return its entry, and the tokens of IMAGES."""
+    weights = RANDOM.normal(0, 0.02, (3 * SIZE * SIZE, 40)).astype(np.float32)
+    nodes = [
+        helper.make_node("Flatten", ["image"], ["flat"]),
+        helper.make_node("MatMul", ["flat", "weights"], ["forty"]),
+        helper.make_node("Reshape", ["forty", "shape"], ["tokens"]),
+        helper.make_node("MatMul", ["forty", "last"], ["answer"]),
+    ]
+    shape = onnx.numpy_helper.from_array(np.array([-1, 5, 8]), "shape")
+    constants = [constant("weights", weights), shape, constant("last", np.ones((40, 2)))]
+    sha256 = save(path, nodes, constants, image=["N", 3, SIZE, SIZE], answer=["N", 2])
+    head = {"path": str(path.with_name("head.npz")), "sha256": "0" * 64}
+    model = entry(path=path, sha256=sha256, output={"layout": "embedding", "tokens": tokens}, head=head)
+    flat = (IMAGES / 255).transpose(0, 3, 1, 2).reshape(len(IMAGES), -1)
+    return model, np.asarray(flat @ weights, np.float32).reshape(len(IMAGES), 5, 8)
+
+
+def unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
+
+
+@pytest.mark.parametrize("pooling", ["cls", "mean", "max"])
+def test_the_tokens_of_an_inner_tensor_become_one_embedding(tmp_path: Path, pooling: str) -> None:
+    model, tokens = tokens_entry(tmp_path / "m.onnx", {"tensor": "tokens", "pooling": pooling})
+    pooled = {"cls": tokens[:, 0], "mean": tokens.mean(1), "max": tokens.max(1)}[pooling]
+    folded = fold_encoder(model, tmp_path / "m.onnx")
+    np.testing.assert_allclose(run(folded, IMAGES), unit(pooled), atol=1e-5)
+    assert not {"last", "answer"} & {name for node in folded.graph.node for name in (*node.input, *node.output)}
+
+
+def test_a_head_scores_several_kinds_of_tokens_side_by_side(tmp_path: Path) -> None:
+    kinds = ("mean", "cls")
+    model, tokens = tokens_entry(tmp_path / "m.onnx", *({"tensor": "tokens", "pooling": kind} for kind in kinds))
+    side_by_side = np.concatenate([unit(tokens.mean(1)), unit(tokens[:, 0])], axis=1) / np.sqrt(2)
+    head = Head(RANDOM.normal(size=16).astype(np.float32), 0.25)
+    (tmp_path / "head.npz").write_bytes(head.to_bytes())
+    spec = HeadSpec(path=tmp_path / "head.npz", sha256=hashlib.sha256(head.to_bytes()).hexdigest())
+    logits = run(fold(model.model_copy(update={"head": spec}), tmp_path / "m.onnx"), IMAGES)
+    np.testing.assert_allclose(logits, side_by_side @ head.weight + head.bias, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("tensor", "said"), [("token", "computes no token"), ("forty", r"forty must be \[N, T, D\], is \[.*40\]")]
+)
+def test_an_inner_tensor_that_has_no_tokens_is_refused(tmp_path: Path, tensor: str, said: str) -> None:
+    model, _ = tokens_entry(
+        tmp_path / "m.onnx", {"tensor": "tokens", "pooling": "cls"}, {"tensor": tensor, "pooling": "cls"}
+    )
+    with pytest.raises(GraphInvalid, match=said) as raised:
+        fold_encoder(model, tmp_path / "m.onnx")
+    assert (raised.value.entry, raised.value.field) == ("tiny", "output.tokens.1.tensor")
+
+
+@pytest.mark.parametrize("other", [{"layout": "logit"}, {"layout": "embedding", "name": "answer"}])
+def test_tokens_stand_for_an_embedding_and_for_the_graphs_output(tmp_path: Path, other: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="tokens go with layout embedding, and without name"):
+        entry(path=tmp_path / "m", sha256="0" * 64, output=other | {"tokens": [{"tensor": "t", "pooling": "cls"}]})
+
+
 def test_a_small_crop_is_enlarged_as_opencv_does(tmp_path: Path) -> None:
     path, small = tmp_path / "m.onnx", SIZE // 2
     sha256, weights = write_linear(path, 1)

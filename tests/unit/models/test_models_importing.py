@@ -161,13 +161,16 @@ def test_a_keras_mesonets_score_grows_with_fake_though_the_network_answers_real(
     np.testing.assert_allclose(served(entry, tmp_path, CROPS), -real[:, 0], atol=1e-3, rtol=1e-4)
 
 
-def test_of_two_imports_of_a_role_the_first_serves(tmp_path: Path) -> None:
+def test_of_two_imports_of_a_role_the_first_serves_and_of_liveness_both(tmp_path: Path) -> None:
     for name in ("4_0_0_80x80_MiniFASNetV2.pth", "2.7_80x80_MiniFASNetV2.pth"):
         margin = "wide" if name.startswith("4") else "near"
         import_checkpoint(fas_file(tmp_path, name), Format.MINIFASNET, name=margin, into=tmp_path / "m")
     manifest = Manifest.load(tmp_path / "m" / "manifest.yaml")
     assert [each.name for each in manifest.by_role(Role.LIVENESS)] == ["wide", "near"]
-    assert [each.name for each in chosen_entries(manifest) if each.role is Role.LIVENESS] == ["wide"]
+    assert [each.name for each in chosen_entries(manifest) if each.role is Role.LIVENESS] == ["wide", "near"]
+    primaries = Manifest.load().by_role(Role.PRIMARY)
+    assert len(primaries) == 2
+    assert Manifest.load().chosen([Role.PRIMARY]) == primaries[:1]
 
 
 def test_a_timm_classifier_of_one_class_answers_one_logit(tmp_path: Path, mobilenet: Tensors) -> None:
