@@ -1,8 +1,8 @@
 """The demo's media: a photograph as clip and still, and both again with the face re-blended.
 
-The photograph is scikit-image's astronaut: Eileen Collins, by NASA, in the public domain. The alteration is a
-self-blended image (Shiohara and Yamasaki, "Detecting Deepfakes with Self-Blended Images", CVPR 2022): the face
-is blended back over itself, shifted in colour, as coarse as a small network would draw it, and a little displaced. It
+The photograph is matplotlib's sample: Grace Hopper, by James S. Davis, US Navy, in the public domain. The alteration
+is a self-blended image (Shiohara and Yamasaki, "Detecting Deepfakes with Self-Blended Images", CVPR 2022): the face is
+blended back over itself, shifted in colour, as coarse as a small network would draw it, and a little displaced. It
 leaves the traces of a face swap, plain ones on purpose, and nobody's face is swapped.
 """
 
@@ -29,15 +29,15 @@ SECONDS = 4
 _JPEG_QUALITY = 92
 _CRF = "20"
 
-_FACE_CENTRE = (225.0, 119.0)
+_FACE_CENTRE = (265.0, 232.0)
 """The middle of the face in the photograph, pixels from its top left."""
-_FACE_AXES = (42.0, 56.0)
+_FACE_AXES = (76.0, 90.0)
 """Half width and half height of the face in the photograph, pixels."""
 _REACH = 1.3
 """How far around the face it is altered, in half widths and half heights: beyond, the mask is nothing."""
 _COARSENESS = 4
-"""How many pixels become one in the face that is blended over: some 45 are left across it."""
-_WIDEST, _CLOSEST = 300.0, 220.0
+"""How many pixels become one in the face that is blended over: some 60 are left across it."""
+_WIDEST, _CLOSEST = 440.0, 360.0
 """Side of the part of the photograph that the clip begins and ends with, pixels."""
 
 
@@ -56,7 +56,7 @@ def build(folder: Path) -> tuple[DemoMedia, ...]:
     """Write the four files to `folder`: the same bytes every time.
 
     Raises:
-        ExtraMissing: scikit-image is not installed.
+        ExtraMissing: matplotlib is not installed.
     """
     photograph = _photograph()
     untouched = list(_camera(photograph))
@@ -80,13 +80,14 @@ class Ellipse:
 
 def _photograph() -> Image:
     try:
-        from skimage.data import astronaut  # noqa: PLC0415  (extra `demo`)
+        from matplotlib.cbook import get_sample_data  # noqa: PLC0415  (extra `demo`)
     except ModuleNotFoundError as error:
         raise ExtraMissing(
             f"the demo's photograph needs the extra `demo`: pip install 'deepfake-fleet[demo]' ({error})"
         ) from error
 
-    return np.asarray(astronaut(), np.uint8)  # type: ignore[no-untyped-call]
+    path = str(get_sample_data("grace_hopper.jpg", asfileobj=False))
+    return np.asarray(cv2.imread(path, cv2.IMREAD_COLOR_RGB), np.uint8)
 
 
 def _camera(photograph: Image) -> Iterator[tuple[Image, Ellipse]]:
