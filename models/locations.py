@@ -1,6 +1,5 @@
 """Where in a face alteration lies: heat maps compared with the parts of the face that they cover."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -209,15 +208,3 @@ class Confusion:
         """Return the share of those at a location that was found there; none where there were none."""
         there = sum(count for (is_at, _), count in self.counts.items() if is_at is location)
         return self.counts.get((location, location), 0) / there if there else None
-
-
-def measure(faces: Sequence[FaceEvidence], outlines: Sequence[str], aspect: float = 1.0) -> Confusion:
-    """Locate each face's heat by itself, and count against the outline that it was blended in.
-
-    Args:
-        faces: with heat, landmarks and box.
-        outlines: of each, by name: see `OUTLINES_OF`.
-        aspect: of the frames.
-    """
-    pairs = zip(faces, outlines, strict=True)
-    return Confusion(Counter((OUTLINES_OF[outline], locate([face], aspect).location) for face, outline in pairs))

@@ -278,6 +278,25 @@ def write_blends(
     blend(photographs, out, crf, seed)
 
 
+@models_app.command("locate")
+def locate_blends(
+    blends: Annotated[
+        Path,
+        typer.Argument(
+            exists=True, file_okay=False, show_default=False, help="The folder fake/ that `fleet models blend` wrote."
+        ),
+    ],
+    model: Annotated[str, typer.Option(help="A detector with a heat map.")] = "blend_primary",
+) -> None:
+    """Show how often a detector's heat map lies where a face is blended.
+
+    Example: [cyan]fleet models locate blends/fake[/]
+    """
+    from agents.cli.locate import locate
+
+    locate(blends, model)
+
+
 @models_app.command("fit-fusion")
 def fit_fusion(
     scores: Annotated[

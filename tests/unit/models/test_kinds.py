@@ -1,5 +1,6 @@
 """What kind of manipulation the evidence supports: where heat lies, what moves, and which axis speaks."""
 
+from collections import Counter
 from dataclasses import replace
 
 import cv2
@@ -13,7 +14,7 @@ from models.evidence import FaceEvidence, RelativeBox
 from models.fusion import DetectorFacts, decide, logit
 from models.heat import Heat, pack
 from models.kinds import altered, kinds, telling
-from models.locations import OUTLINES_OF, Confusion, Located, Location, locate, measure
+from models.locations import OUTLINES_OF, Confusion, Located, Location, locate
 from models.policy import DEFAULT_POLICY
 from models.training.blending import OUTLINES, draw_mask
 from schemas.verdict import Axis, AxisScore, ManipulationKind
@@ -147,7 +148,8 @@ def test_maps_as_coarse_as_the_detectors_are_located_mostly_right_and_seldom_els
         mask, outline = draw_mask(landmarks(tilt), SIDE, random)
         faces.append(heated(over_crop(mask, cells=6), tilt))
         outlines.append(outline)
-    confusion = measure(faces, outlines)
+    pairs = zip(faces, outlines, strict=True)
+    confusion = Confusion(Counter((OUTLINES_OF[outline], locate([face], 1.0).location) for face, outline in pairs))
     assert confusion.total == 300
     assert confusion.accuracy > 0.75
     unclear = sum(count for (_, found), count in confusion.counts.items() if found is Location.UNCLEAR)
