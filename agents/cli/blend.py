@@ -11,12 +11,16 @@ from models.faces import FaceDetector
 from models.graph import prepare
 from models.manifest import Role
 from models.sources import resolve
+from models.training.blending import TRAINING
 from models.training.held_out import write_blends
 from models.training.portraits import read_portraits
+from models.training.published import PUBLISHED
+
+DRAWS = {"training": TRAINING, "published": PUBLISHED}
 
 
-def blend(photographs: Path, folder: Path, crf: int | None, seed: int) -> None:
-    """Write blends and what they were made of.
+def blend(photographs: Path, folder: Path, kind: str, crf: int | None, seed: int) -> None:
+    """Write blends and what they were made of; `kind` is a name of `DRAWS`.
 
     Raises:
         SettingsInvalid: a setting cannot be.
@@ -29,7 +33,7 @@ def blend(photographs: Path, folder: Path, crf: int | None, seed: int) -> None:
     try:
         with steps() as on_step:
             portraits = read_portraits([photographs], detector, on_step)
-            count = write_blends(portraits, folder, crf=crf, seed=seed, on_step=on_step)
+            count = write_blends(portraits, folder, draw=DRAWS[kind], crf=crf, seed=seed, on_step=on_step)
     except OSError as error:
         raise CommandFailed(ExitCode.USAGE, str(error)) from error
     OUT.print(f"written: {count} faces in {folder}/real, their blends in {folder}/fake", markup=False, soft_wrap=True)

@@ -65,6 +65,13 @@ class Layout(StrEnum):
     SOFTMAX = "softmax"
 
 
+class BlendKind(StrEnum):
+    """How faces are blended, by name of `agents.cli.blend.DRAWS`."""
+
+    TRAINING = "training"
+    PUBLISHED = "published"
+
+
 class Colour(StrEnum):
     """Order of the channels."""
 
@@ -264,18 +271,21 @@ def write_blends(
         Path, typer.Argument(exists=True, file_okay=False, help="Folder of real faces.", show_default=False)
     ],
     out: Annotated[Path, typer.Option(file_okay=False, help="Where real/ and fake/ go.", show_default=False)],
+    kind: Annotated[
+        BlendKind, typer.Option(help="As training blends, or as published (whole faces, plainer).")
+    ] = BlendKind.TRAINING,
     crf: Annotated[
         int | None, typer.Option(min=0, max=51, help="Of the H.264 that all go through.", show_default="none")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the blends.")] = 7,
 ) -> None:
-    """Blend real faces into themselves, as training does, to evaluate detectors on faces that they have not seen.
+    """Blend real faces into themselves, to evaluate detectors on faces that they have not seen.
 
     Example: [cyan]fleet models blend ../shared/data/faces/val/real --out blends --crf 32[/]
     """
     from agents.cli.blend import blend
 
-    blend(photographs, out, crf, seed)
+    blend(photographs, out, kind.value, crf, seed)
 
 
 @models_app.command("locate")

@@ -4,6 +4,7 @@ Source of the idea: Shiohara & Yamasaki, CVPR 2022 (https://arxiv.org/abs/2204.0
 a blend, and never a forgery, learns no generator by heart.
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import cv2
@@ -50,7 +51,6 @@ OUTLINES: dict[str, NDArray[np.float32]] = {
     }.items()
 }
 """What may be blended, by name: float32 [K, 2], in the coordinates of `models.crops.TEMPLATE`."""
-_CHANCES = {"face": 0.38, "head": 0.14, "inner": 0.18, "lower": 0.10, "mouth": 0.08, "eyes": 0.08, "nose": 0.04}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,7 +85,22 @@ class Blend:
     outline: str
 
 
-def blend(portrait: Portrait, rng: np.random.Generator, other: Portrait | None = None) -> Blend:
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """What chance may make of a face.
+
+    Attributes:
+        outlines: chance of each of `OUTLINES`; they sum to 1.
+        change: what tells source from target, uint8 [H, W, 3] RGB to the same.
+    """
+
+    outlines: Mapping[str, float]
+    change: Callable[[Image, np.random.Generator], Image]
+
+
+def blend(
+    portrait: Portrait, rng: np.random.Generator, other: Portrait | None = None, draw: Draw | None = None
+) -> Blend:
     """Blend a face into itself, or another into it.
 
     Source and target differ by a change of colour or of frequencies to one of them, and by a small shift, turn and
@@ -95,14 +110,16 @@ def blend(portrait: Portrait, rng: np.random.Generator, other: Portrait | None =
         portrait: the target.
         rng: decides everything.
         other: a face to paste instead, brought to the landmarks of the target and to its colours.
+        draw: what chance may do, by default `TRAINING`.
     """
+    draw = draw or TRAINING
     target = portrait.image
     source = target if other is None else _brought_to(other, portrait)
     if rng.random() < 0.5:
-        source = _changed(source, rng)
+        source = draw.change(source, rng)
     else:
-        target = _changed(target, rng)
-    mask, outline = draw_mask(portrait.landmarks, target.shape[0], rng)
+        target = draw.change(target, rng)
+    mask, outline = draw_mask(portrait.landmarks, target.shape[0], rng, draw.outlines)
     matrix = _small_motion(portrait, rng)
     size = target.shape[1::-1]
     source = _image(cv2.warpAffine(source, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT))
@@ -113,18 +130,22 @@ def blend(portrait: Portrait, rng: np.random.Generator, other: Portrait | None =
     return Blend(_image(np.clip(np.rint(mixed), 0, 255)), mask, outline)
 
 
-def draw_mask(landmarks: NDArray[np.float32], side: int, rng: np.random.Generator) -> tuple[Mask, str]:
+def draw_mask(
+    landmarks: NDArray[np.float32], side: int, rng: np.random.Generator, outlines: Mapping[str, float] | None = None
+) -> tuple[Mask, str]:
     """Draw one of `OUTLINES` on a face, jittered, bent and blurred.
 
     Args:
         landmarks: float32 [5, 2], pixels.
         side: of the mask, pixels.
         rng: decides everything.
+        outlines: chance of each, by default those of `TRAINING`.
 
     Returns:
         float32 [side, side] in [0, 1], and the outline's name.
     """
-    name = str(rng.choice(list(_CHANCES), p=list(_CHANCES.values())))
+    chances = outlines or TRAINING.outlines
+    name = str(rng.choice(list(chances), p=list(chances.values())))
     points = OUTLINES[name] + rng.normal(0, 0.02, OUTLINES[name].shape).astype(np.float32)
     stretch = rng.uniform(0.88, 1.08, 2).astype(np.float32)
     points = (points - points.mean(0)) * stretch + points.mean(0)
@@ -210,6 +231,12 @@ def _changed(image: Image, rng: np.random.Generator) -> Image:
         noise = rng.normal(0, rng.uniform(2, 8), changed.shape)
         changed = _image(np.clip(changed + noise, 0, 255))
     return changed
+
+
+TRAINING = Draw(
+    {"face": 0.38, "head": 0.14, "inner": 0.18, "lower": 0.10, "mouth": 0.08, "eyes": 0.08, "nose": 0.04}, _changed
+)
+"""Whole faces and parts, mostly slightly changed: what the fleet's detectors learn from."""
 
 
 def shift_colour(image: Image, rng: np.random.Generator, strength: float) -> Image:

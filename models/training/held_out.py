@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from models.training.blending import Image, Portrait, blend
+from models.training.blending import Draw, Image, Portrait, blend
 from models.training.degradation import through_h264
 from models.training.portraits import OnStep, resized
 
@@ -14,12 +14,15 @@ FACE = 150.0
 """Longer side of a face while it is blended, pixels."""
 
 
-def write_blends(portraits: Sequence[Portrait], folder: Path, *, crf: int | None, seed: int, on_step: OnStep) -> int:
+def write_blends(
+    portraits: Sequence[Portrait], folder: Path, *, draw: Draw, crf: int | None, seed: int, on_step: OnStep
+) -> int:
     """Write each face to `real/`, and blended into itself to `fake/`: PNG, the fake's outline in its name.
 
     Args:
         portraits: faces with their surroundings; the larger ones are reduced to `FACE`.
         folder: for both folders.
+        draw: how they are blended.
         crf: constant rate factor of the H.264 that both go through, as a key frame; None for none.
         seed: of the blends.
         on_step: told how far it is.
@@ -31,7 +34,7 @@ def write_blends(portraits: Sequence[Portrait], folder: Path, *, crf: int | None
         (folder / label).mkdir(parents=True, exist_ok=True)
     for index, portrait in enumerate(portraits):
         target = resized(portrait, FACE)
-        mixed = blend(target, np.random.default_rng([seed, index]))
+        mixed = blend(target, np.random.default_rng([seed, index]), draw=draw)
         name = f"{index:04d}-{Path(portrait.name).stem}"
         _write(folder / "real" / f"{name}.png", target.image, crf)
         _write(folder / "fake" / f"{name}-{mixed.outline}.png", mixed.image, crf)

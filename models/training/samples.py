@@ -15,6 +15,8 @@ _OF_ANOTHER = 0.2
 """Share of blends whose source is another face."""
 _SMALLEST, _LARGEST = 72.0, 230.0
 """Longer side of a face while it is blended, pixels: traces of blending come in all widths."""
+_LEAST = 0.05
+"""A mask below this is none."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,13 +74,15 @@ def stacked(pairs: Sequence[Pair], cells: int) -> tuple[NDArray[np.uint8], NDArr
 
     Returns:
         uint8 [2B, S, S, 3], the faces and then their blends; float32 [2B], 1 for a blend; float32
-        [2B, cells, cells], the share of each cell that is blended.
+        [2B, cells, cells], the share of each cell that is blended: a source that is mixed in by a quarter covers
+        as much as one that is pasted.
     """
     images = np.stack([pair.real for pair in pairs] + [pair.fake for pair in pairs])
     labels = np.repeat(np.array([0, 1], np.float32), len(pairs))
     masks = np.zeros((len(images), cells, cells), np.float32)
     for place, pair in enumerate(pairs):
-        masks[len(pairs) + place] = cv2.resize(pair.mask, (cells, cells), interpolation=cv2.INTER_AREA)
+        covered = pair.mask / max(float(pair.mask.max()), _LEAST)
+        masks[len(pairs) + place] = cv2.resize(covered, (cells, cells), interpolation=cv2.INTER_AREA)
     return images, labels, masks
 
 

@@ -42,6 +42,14 @@ def test_a_batch_says_which_are_blended_and_where() -> None:
     assert all(mask.max() > 0 for mask in masks[3:])
 
 
+def test_what_is_mixed_in_by_a_quarter_covers_as_much_as_what_is_pasted() -> None:
+    pair = draw_pair(PORTRAITS, 0, 96, (1, 2, 0))
+    faint = replace(pair, mask=pair.mask * np.float32(0.25 / pair.mask.max()))
+    _, _, (_, _, pasted, mixed) = stacked([pair, faint], 6)
+    np.testing.assert_allclose(pasted, mixed, atol=1e-6)
+    assert pasted.max() > 0.5
+
+
 def test_batches_go_on_where_they_were_left_and_show_every_face_once_an_epoch() -> None:
     recipe = Recipe(size=64, steps=6, pairs=4, seed=9)
     maker = BatchMaker(PORTRAITS, recipe, 1)
