@@ -17,6 +17,7 @@ from models.crops import cut_faces
 from models.exceptions import ManifestError
 from models.faces import Face, FaceDetector
 from models.fingerprint import model_set_fingerprint
+from models.golden import require_golden
 from models.manifest import Entry, Manifest, Role
 from models.providers import AUTO
 from models.session import Answers, Session
@@ -110,6 +111,8 @@ class DetectorSet:
             ModelError: of any kind; nothing is left running.
         """
         chosen = chosen_entries(manifest, names)
+        for entry in chosen:
+            require_golden(entry)
         cache = options.cache
         paths = {
             entry.name: sources.resolve(entry, options.cache, offline=options.offline, on_progress=on_progress)

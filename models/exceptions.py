@@ -44,6 +44,10 @@ class GraphInvalid(ModelError):
     """The network cannot be loaded, or has not the inputs and outputs that the manifest says."""
 
 
+class GoldenMismatch(ModelError):
+    """A session does not answer as its golden vector says: it must not score anything."""
+
+
 class ProviderUnavailable(ModelError):
     """This machine cannot run the execution provider that was asked for."""
 

@@ -8,10 +8,12 @@ from typing import Self
 
 import cv2
 import numpy as np
+import onnxruntime as ort
 from numpy.typing import NDArray
 
 from models.answers import CENTERFACE_MAPS
-from models.exceptions import GraphInvalid, InferenceError, NonFiniteScore, ShapeMismatch
+from models.exceptions import GoldenMismatch, GraphInvalid, InferenceError, NonFiniteScore, ShapeMismatch
+from models.golden import load_golden, reproduce
 from models.manifest import Entry
 from models.providers import AUTO, open_session
 
@@ -59,7 +61,9 @@ class FaceDetector:
         min_score: 0-1, from which a place is a face.
 
     Raises:
-        ProviderUnavailable, GraphInvalid: see `open_session`; also where the first run fails.
+        ProviderUnavailable, GraphInvalid, GoldenMismatch: see `open_session`; GraphInvalid also where the first run
+            fails.
+        WeightsMissing, HashMismatch: of the golden vector.
     """
 
     def __init__(
@@ -73,11 +77,10 @@ class FaceDetector:
     ) -> None:
         self.entry = entry
         self.min_score = min_score
-        opened = open_session(entry.name, graph, provider=provider, threads=threads)
-        self._session = opened.session
+        self._golden = load_golden(entry)
+        opened = open_session(entry.name, graph, provider=provider, threads=threads, accept=self._take)
         self.provider = opened.provider
         self.provider_reason = opened.reason
-        self._input = self._session.get_inputs()[0].name
         try:
             self.detect([np.zeros((SIDE_STEP, SIDE_STEP, 3), np.uint8)])
         except InferenceError as error:
@@ -112,6 +115,22 @@ class FaceDetector:
             for at, heat, sizes, offsets, marks in zip(places, *maps, strict=True):
                 found[at] = _faces(*decode(heat, sizes, offsets, marks, self.min_score), seen, size)
         return found
+
+    def scores(self, images: Frame) -> NDArray[np.float32]:
+        """The maps of scores of frames uint8 [N, H, W, 3] of sides that are multiples of 32: float32 [N, h * w]."""
+        return self._run(images)[0].reshape(len(images), -1)
+
+    def _take(self, session: ort.InferenceSession) -> str:
+        """Use a session, if it answers as it should; return what to say of it."""
+        self._session = session
+        self._input = session.get_inputs()[0].name
+        if self._golden is None:
+            return "no golden vector"
+        try:
+            difference = reproduce(self.entry, self._golden, self.scores)
+        except InferenceError as error:
+            raise GoldenMismatch(self.entry.name, "golden", error.problem) from error
+        return f"golden vector to {difference:.1g}"
 
     def _run(self, images: Frame) -> Maps:
         try:

@@ -19,6 +19,7 @@ from models.checkpoints.reading import read_bytes, read_checkpoint, without_pref
 from models.exceptions import CheckpointError, ImportIncomplete, ManifestError
 from models.families.catalogue import ARCHITECTURES, Architecture, Format, recognised
 from models.families.state import StateDict
+from models.golden_making import Made, keep_golden, make_golden
 from models.graph import prepare
 from models.manifest import Entry, Family, Manifest, Role, Triple
 from models.manifest_text import with_entry
@@ -123,9 +124,9 @@ def import_checkpoint(
         "input": _input_fields(network, facts),
         "output": _output_fields(name, network, facts),
     }
-    _try_out(fields, network.content)
+    made = _try_out(fields, network.content)
     into.mkdir(parents=True, exist_ok=True)
-    return _put(fields, network.content, into)
+    return _put(fields, network.content, made, into)
 
 
 def _published(name: str, source: Format, facts: Facts) -> tuple[str, str]:
@@ -214,8 +215,8 @@ def _output_fields(name: str, network: _Network, facts: Facts) -> dict[str, Any]
     return fields
 
 
-def _try_out(fields: Mapping[str, Any], content: bytes) -> None:
-    """Fold, load and run the graph as a worker would, on a black picture and on noise."""
+def _try_out(fields: Mapping[str, Any], content: bytes) -> Made:
+    """Fold, load and run the graph as a worker would, on a black picture and on noise; return its golden vector."""
     with TemporaryDirectory(prefix="fleet-import-") as folder:
         entry = _validated([fields], Path(folder) / MANIFEST_NAME).entries[0]
         weights = Path(folder) / "network.onnx"
@@ -223,13 +224,15 @@ def _try_out(fields: Mapping[str, Any], content: bytes) -> None:
         session = Session(entry, prepare(entry, weights, Path(folder)), provider=CPU, warm_up=False)
         noise = np.random.default_rng(1).integers(0, 256, (1, session.size, session.size, 3), np.uint8)
         session.run(np.concatenate([np.zeros_like(noise), noise]))
+        return make_golden(entry, weights)
 
 
-def _put(fields: Mapping[str, Any], content: bytes, into: Path) -> Entry:
+def _put(fields: Mapping[str, Any], content: bytes, made: Made, into: Path) -> Entry:
     """Write graph and manifest, the manifest last: until then the entry before, if any, is refused by its hash."""
     path = into / MANIFEST_NAME
     entry = _validated([fields], path).entries[0]
     with locked(path):
+        entry = keep_golden(entry, made, into)
         text = path.read_text(encoding="utf-8") if path.exists() else NEW_MANIFEST
         changed = with_entry(text, entry, into)
         try:

@@ -216,6 +216,20 @@ class HeadSpec(_Frozen):
     _beside = field_validator("path")(_beside_manifest)
 
 
+class GoldenSpec(_Frozen):
+    """What the model answers to some pictures, see `models.golden`.
+
+    Attributes:
+        tolerance: largest difference of a logit, or of a face detector's scores, that is still the same answer.
+    """
+
+    path: Path
+    sha256: Sha256
+    tolerance: Annotated[float, Field(gt=0)]
+
+    _beside = field_validator("path")(_beside_manifest)
+
+
 class FusionSpec(_Frozen):
     """How detectors are fused: the file of learnt weights, see `models.fusion_weights`."""
 
@@ -234,6 +248,7 @@ class Entry(_Frozen):
         batch_invariant: whether a crop's score is the same whatever crops share its batch. Where it is not
             (activations quantised over the whole batch), the only bucket may be 1.
         fallback: entry that takes over where this one does not fit.
+        golden: without it the entry may be measured, and not serve.
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]*$")]
@@ -249,6 +264,7 @@ class Entry(_Frozen):
     buckets: Annotated[tuple[Annotated[int, Field(ge=1, le=256)], ...], Field(min_length=1)] = (1, 4, 16)
     batch_invariant: bool = True
     fallback: str | None = None
+    golden: GoldenSpec | None = None
 
     @field_validator("buckets")
     @classmethod

@@ -6,9 +6,11 @@ from typing import Any
 
 import yaml
 
+from models.exceptions import ManifestError
 from models.manifest import Entry
 
 _START = re.compile(r"^  - name: (\S+)$", re.MULTILINE)
+_GOLDEN = re.compile(r"^    golden: .*\n(?:      .*\n)*", re.MULTILINE)
 
 
 def with_entry(text: str, entry: Entry, folder: Path) -> str:
@@ -29,10 +31,30 @@ def with_entry(text: str, entry: Entry, folder: Path) -> str:
     return text.rstrip("\n") + "\n\n" + block
 
 
+def with_golden(text: str, entry: Entry, folder: Path) -> str:
+    """Return a manifest's text with an entry's golden vector in it; all else of the entry stays as it is written.
+
+    Raises:
+        ManifestError: the text has no such entry, or the entry has no golden vector.
+    """
+    if entry.golden is None:
+        raise ManifestError(entry.name, "golden", "there is none to be written")
+    path = entry.golden.path.relative_to(folder).as_posix()
+    line = f"    golden: {{path: {path}, sha256: {entry.golden.sha256}, tolerance: {entry.golden.tolerance:g}}}\n"
+    starts = list(_START.finditer(text))
+    for place, start in enumerate(starts):
+        if start[1] == entry.name:
+            end = starts[place + 1].start() if place + 1 < len(starts) else len(text)
+            block = _GOLDEN.sub("", text[start.start() : end])
+            gap = "\n" if place + 1 < len(starts) else ""
+            return text[: start.start()] + block.rstrip("\n") + "\n" + line + gap + text[end:]
+    raise ManifestError(entry.name, "name", "is not in the manifest")
+
+
 def _block(entry: Entry, folder: Path) -> str:
     fields: dict[str, Any] = entry.model_dump(mode="json", exclude_defaults=True)
     fields["source"] = entry.source.model_dump(mode="json", exclude_defaults=True) | {"kind": entry.source.kind}
-    for part in (fields["source"], fields.get("head", {})):
+    for part in (fields["source"], fields.get("head", {}), fields.get("golden", {})):
         if "path" in part:
             part["path"] = Path(part["path"]).relative_to(folder).as_posix()
     written = yaml.safe_dump([fields], sort_keys=False, width=110, default_flow_style=None)

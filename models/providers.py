@@ -1,12 +1,13 @@
 """Open an ONNX Runtime session on the fastest provider that this machine has."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import onnxruntime as ort
 
 from models.cpus import available_cpus
-from models.exceptions import GraphInvalid, ProviderUnavailable
+from models.exceptions import GoldenMismatch, GraphInvalid, ProviderUnavailable
 
 AUTO = "auto"
 CPU = "cpu"
@@ -24,32 +25,51 @@ class Opened:
     reason: str
 
 
-def open_session(entry: str, graph: Path, *, provider: str = AUTO, threads: int | None = None) -> Opened:
+def open_session(
+    entry: str,
+    graph: Path,
+    *,
+    provider: str = AUTO,
+    threads: int | None = None,
+    accept: Callable[[ort.InferenceSession], str] | None = None,
+) -> Opened:
     """Open a graph on the provider asked for; `auto` tries them all, fastest first.
 
     Args:
         entry: name for errors.
         threads: CPU threads within one run; by default the CPUs of this process.
+        accept: says of a session what speaks for it, or raises GoldenMismatch: then the next provider is tried.
 
     Raises:
         ProviderUnavailable: the provider asked for is not there.
         GraphInvalid: ONNX Runtime refuses the graph.
+        GoldenMismatch: no provider's session was accepted.
     """
     if provider != AUTO and provider not in PROVIDERS:
         problem = f"{provider} is none of {', '.join([AUTO, *PROVIDERS])}"
         raise ProviderUnavailable(entry, "provider", problem)
     installed = set(ort.get_available_providers())
     passed_over: list[str] = []
+    refused: GoldenMismatch | None = None
     for name in PROVIDERS if provider == AUTO else (provider,):
         if PROVIDERS[name] not in installed:
             passed_over.append(f"{name}: not in the installed onnxruntime")
             continue
         session = _open(entry, graph, PROVIDERS[name], threads)
         # ONNX Runtime falls back to the CPU by itself where a provider's libraries do not load.
-        if session.get_providers()[0] == PROVIDERS[name]:
-            asked = "first that opened" if provider == AUTO else "asked for"
-            return Opened(session, name, "; ".join([asked, *passed_over]))
-        passed_over.append(f"{name}: its libraries did not load")
+        if session.get_providers()[0] != PROVIDERS[name]:
+            passed_over.append(f"{name}: its libraries did not load")
+            continue
+        try:
+            said = [accept(session)] if accept else []
+        except GoldenMismatch as error:
+            passed_over.append(f"{name}: {error.problem}")
+            refused = error
+            continue
+        asked = "first that opened" if provider == AUTO else "asked for"
+        return Opened(session, name, "; ".join([asked, *said, *passed_over]))
+    if refused is not None:
+        raise GoldenMismatch(entry, refused.field, "; ".join(passed_over))
     raise ProviderUnavailable(entry, "provider", "; ".join(passed_over))
 
 

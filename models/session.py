@@ -3,9 +3,11 @@
 from pathlib import Path
 
 import numpy as np
+import onnxruntime as ort
 from numpy.typing import NDArray
 
-from models.exceptions import GraphInvalid, InferenceError, NonFiniteScore, ShapeMismatch
+from models.exceptions import GoldenMismatch, GraphInvalid, InferenceError, NonFiniteScore, ShapeMismatch
+from models.golden import load_golden, reproduce
 from models.manifest import Entry
 from models.providers import AUTO, open_session
 
@@ -21,7 +23,9 @@ class Session:
     Not for several threads at once: a batcher owns it.
 
     Raises:
-        ProviderUnavailable, GraphInvalid: see `open_session`; also where the first run fails.
+        ProviderUnavailable, GraphInvalid, GoldenMismatch: see `open_session`; GraphInvalid also where the first run
+            fails.
+        WeightsMissing, HashMismatch: of the golden vector.
     """
 
     def __init__(
@@ -37,18 +41,29 @@ class Session:
             raise GraphInvalid(entry.name, "input.size", "a face detector answers no logits")
         self.entry = entry
         self.size = entry.input.size
-        opened = open_session(entry.name, graph, provider=provider, threads=threads)
-        self._session = opened.session
-        self.provider = opened.provider
-        self.provider_reason = opened.reason
-        self._input = self._session.get_inputs()[0].name
-        outputs = self._session.get_outputs()
-        self._outputs = [output.name for output in outputs]
-        self.columns = 1 + (int(outputs[1].shape[1]) if len(outputs) > 1 else 0)
         sides = (self.size, self.size, 3)
         self._padding = {n: np.zeros((n, *sides), np.uint8) for n in entry.buckets if n > 1}
+        self._golden = load_golden(entry)
+        opened = open_session(entry.name, graph, provider=provider, threads=threads, accept=self._take)
+        self.provider = opened.provider
+        self.provider_reason = opened.reason
         if warm_up:
             self._warm_up()
+
+    def _take(self, session: ort.InferenceSession) -> str:
+        """Use a session, if it answers as it should; return what to say of it."""
+        self._session = session
+        self._input = session.get_inputs()[0].name
+        outputs = session.get_outputs()
+        self._outputs = [output.name for output in outputs]
+        self.columns = 1 + (int(outputs[1].shape[1]) if len(outputs) > 1 else 0)
+        if self._golden is None:
+            return "no golden vector"
+        try:
+            difference = reproduce(self.entry, self._golden, lambda images: self.run(images)[:, None])
+        except InferenceError as error:
+            raise GoldenMismatch(self.entry.name, "golden", error.problem) from error
+        return f"golden vector to {difference:.1g}"
 
     def check(self, images: Crops) -> None:
         """Make sure that these are crops for this model.

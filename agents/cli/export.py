@@ -13,6 +13,7 @@ from agents.cli.train import VALIDATION_SHARE, folders
 from agents.model_set import manifest
 from agents.settings import load_settings
 from models.faces import FaceDetector
+from models.golden_making import keep_golden, make_golden
 from models.graph import prepare
 from models.manifest import Role
 from models.manifest_text import with_entry
@@ -65,8 +66,11 @@ def export(role: str, folder: Path, data: Path, into: Path, version: str, adopt:
     place = home if adopt else into
     listing = place / "manifest.yaml"
     text = listing.read_text(encoding="utf-8") if listing.exists() else "entries:\n"
+    full = target / f"{shipped[-1].entry.name}.onnx"
     for each in shipped:
-        text = with_entry(text, each.entry, place)
+        own = target / f"{each.entry.name}.onnx"
+        made = make_golden(each.entry, own, None if own == full else full)
+        text = with_entry(text, keep_golden(each.entry, made, place), place)
     listing.write_text(text, encoding="utf-8")
     curves = (home / "cards" if adopt else into) / f"{shipped[0].entry.name}.curves.json"
     shutil.copyfile(folder / CURVES, curves)

@@ -10,8 +10,11 @@ from agents.cli.console import ERR, OUT
 from agents.cli.exits import CommandFailed, ExitCode
 from agents.model_set import manifest
 from agents.settings import default_cache, load_settings
-from models.fit_head import Fit, adopt as put_into_service, fit_synthetic_head
+from models.fit_head import ENTRY, Fit, adopt as put_into_service, fit_synthetic_head
 from models.fitting.report import FitReport
+from models.golden_making import renew_golden
+from models.manifest import Manifest
+from models.sources import resolve
 
 
 def fit_head(data: Path, adopt: bool, seed: int) -> None:
@@ -27,6 +30,8 @@ def fit_head(data: Path, adopt: bool, seed: int) -> None:
     if adopt:
         folder = Path(models.__file__).parent
         put_into_service(fit, folder)
+        entry = Manifest.load(folder / "manifest.yaml").entry(ENTRY)
+        renew_golden(folder / "manifest.yaml", entry, resolve(entry, load_settings().models.cache))
         OUT.print(f"put into service: head, card and manifest in {folder}", markup=False, soft_wrap=True)
     else:
         OUT.print("nothing was written; --adopt puts it into service", style="dim")

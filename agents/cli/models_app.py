@@ -115,6 +115,21 @@ def verify_models() -> None:
     verify()
 
 
+@models_app.command("golden")
+def make_golden_vectors(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[MODEL]...", help="Entries of the manifest.", show_default="all")
+    ] = None,
+) -> None:
+    """Write what models answer to fixed pictures on a CPU in fp32: what they must repeat before they serve.
+
+    Example: [cyan]fleet models golden blend_primary[/]
+    """
+    from agents.cli.golden import golden
+
+    golden(names or [])
+
+
 @models_app.command("import")
 def import_checkpoint(
     file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="The checkpoint.", show_default=False)],

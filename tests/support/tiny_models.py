@@ -8,6 +8,7 @@ import hashlib
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -15,7 +16,8 @@ import onnxruntime as ort
 import yaml
 from onnx import TensorProto, helper, numpy_helper
 
-from models.manifest import MANIFEST, Entry
+from models.golden_making import keep_golden, make_golden
+from models.manifest import MANIFEST, Entry, Manifest
 
 SIZE = 32
 # Newer opsets are written by default than some machine's ONNX Runtime reads.
@@ -87,17 +89,33 @@ def write_manifest(
 ) -> Path:
     """Write `tiny.onnx` and a manifest with it and the real CenterFace; return the manifest's path."""
     sha256 = write_brightness(folder / "tiny.onnx", gain=gain, latency_s=latency_s)
-    fleet = yaml.safe_load(MANIFEST.read_text())
-    faces = next(each for each in fleet["entries"] if each["role"] == "faces")
     tiny = entry_fields(path="tiny.onnx", sha256=sha256, role=role, output={"layout": "logit", "threshold": threshold})
-    path = folder / "manifest.yaml"
-    path.write_text(yaml.safe_dump({"entries": [faces, tiny]}, sort_keys=False))
-    return path
+    write_entries(folder / "manifest.yaml", [fleet_faces(), tiny])
+    return folder / "manifest.yaml"
 
 
-def entry_fields(*, path: str, sha256: str, **changes: object) -> dict[str, object]:
+def write_entries(path: Path, entries: list[dict[str, Any]]) -> Manifest:
+    """Write a manifest, with golden vectors of the entries whose networks lie beside it; return it."""
+    for fields in entries:
+        if fields["source"]["kind"] == "file" and "golden" not in fields:
+            made = Manifest.of({"entries": [fields]}, path).entries[0]
+            golden = keep_golden(made, make_golden(made, path.parent / fields["source"]["path"]), path.parent).golden
+            fields["golden"] = golden.model_dump(mode="json") if golden else None
+    path.write_text(yaml.safe_dump({"entries": entries}, sort_keys=False))
+    return Manifest.load(path)
+
+
+def fleet_faces() -> dict[str, Any]:
+    """The fields of the fleet's face detector, for a manifest anywhere."""
+    document = yaml.safe_load(MANIFEST.read_text())
+    faces: dict[str, Any] = next(each for each in document["entries"] if each["role"] == "faces")
+    faces["golden"]["path"] = str(MANIFEST.parent / faces["golden"]["path"])
+    return faces
+
+
+def entry_fields(*, path: str, sha256: str, **changes: object) -> dict[str, Any]:
     """The fields of a manifest entry for a file, some of them changed."""
-    fields: dict[str, object] = {
+    fields: dict[str, Any] = {
         "name": "tiny",
         "version": "1",
         "role": "primary",

@@ -6,18 +6,16 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 import pytest
-import yaml
 from numpy.typing import NDArray
 from skimage.data import astronaut
 
 from models.asking import Asking, asking
 from models.detectors import DetectorSet, LoadOptions
 from models.heat import unpack
-from models.manifest import MANIFEST, Manifest
 from models.scoring import Scored, ScoringLimits, StageSeconds, score_frames
 from models.sources import default_cache
 from schemas.media import DetectionLevel
-from tests.support.tiny_models import entry_fields, write_brightness, write_mapping
+from tests.support.tiny_models import entry_fields, fleet_faces, write_brightness, write_entries, write_mapping
 
 
 @dataclass
@@ -46,21 +44,19 @@ def shifted(number: int, gain: float = 1.0) -> Still:
 def detectors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DetectorSet]:
     """A screen that calls bright faces fake, a primary that says where, and a sampled one."""
     folder = tmp_path_factory.mktemp("models")
-    fleet = yaml.safe_load(MANIFEST.read_text())
-    faces = next(each for each in fleet["entries"] if each["role"] == "faces")
     plain, mapping = write_brightness(folder / "plain.onnx"), write_mapping(folder / "mapping.onnx")
     suspicious = {"layout": "logit", "suspicion": 0.5}
     mapped = {"layout": "logit", "name": "logit", "heat": "map"}
     entries = [
-        faces,
+        fleet_faces(),
         entry_fields(path="plain.onnx", sha256=plain, name="fast", role="screen", output=suspicious),
         entry_fields(path="mapping.onnx", sha256=mapping, name="fine", role="primary", output=mapped),
         entry_fields(path="plain.onnx", sha256=plain, name="drawn", role="synthetic"),
     ]
-    (folder / "manifest.yaml").write_text(yaml.safe_dump({"entries": entries}))
+    manifest = write_entries(folder / "manifest.yaml", entries)
     options = LoadOptions(cache=default_cache() / "models", threads=1)
     names = [str(each["name"]) for each in entries]
-    with DetectorSet.load(Manifest.load(folder / "manifest.yaml"), options, names=names) as loaded:
+    with DetectorSet.load(manifest, options, names=names) as loaded:
         yield loaded
 
 
