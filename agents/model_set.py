@@ -1,18 +1,23 @@
 """The models that the settings ask for: as a fingerprint for planning, and loaded for scoring."""
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
 
 from agents.runtime.metrics import Metrics
 from agents.settings import ModelSettings
 from agents.verdicts import ModelFacts
 from models.batcher import BatchStats
 from models.detectors import DetectorSet, LoadOptions
+from models.faces import FaceDetector
 from models.fingerprint import model_set_fingerprint, preprocessing_hash
 from models.fusion import DetectorFacts
 from models.fusion_weights import NOTHING_LEARNT, load_fusion
 from models.manifest import MANIFEST, Entry, Manifest, Role
+from models.session import Session
 from models.sources import OnProgress
 from schemas.verdict import ModelVersion
+
+_log = logging.getLogger(__name__)
 
 
 def manifest(models: ModelSettings) -> Manifest:
@@ -74,6 +79,9 @@ class LoadedModels:
             on_batch=self._on_batch,
             on_progress=self._on_progress,
         )
+        for version in self.facts.versions:
+            _log.info("%s runs on %s: %s", version.name, version.provider, version.provider_reason)
+            self._metrics.model_provider.labels(version.name, version.version, version.provider).set(1)
 
     @property
     def detectors(self) -> DetectorSet:
@@ -86,8 +94,8 @@ class LoadedModels:
     def facts(self) -> ModelFacts:
         """The loaded models, as verdicts report them."""
         loaded = self.detectors
-        providers = {loaded.faces.entry.name: loaded.faces.provider} | {
-            name: detector.session.provider for name, detector in loaded.detectors.items()
+        sessions: Mapping[str, FaceDetector | Session] = {loaded.faces.entry.name: loaded.faces} | {
+            name: detector.session for name, detector in loaded.detectors.items()
         }
         return ModelFacts(
             versions=tuple(
@@ -96,7 +104,8 @@ class LoadedModels:
                     role=entry.role,
                     version=entry.version,
                     sha256=entry.source.sha256,
-                    provider=providers[entry.name],
+                    provider=sessions[entry.name].provider,
+                    provider_reason=sessions[entry.name].provider_reason,
                 )
                 for entry in loaded.entries
             ),

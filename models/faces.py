@@ -4,11 +4,10 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import cv2
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
 
 from models.answers import CENTERFACE_MAPS
@@ -16,6 +15,10 @@ from models.exceptions import GoldenMismatch, GraphInvalid, InferenceError, NonF
 from models.golden import load_golden, reproduce
 from models.manifest import Entry
 from models.providers import AUTO, open_session
+
+if TYPE_CHECKING:
+    # Only `models.providers` imports it, and says where it is missing.
+    from onnxruntime import InferenceSession
 
 Frame = NDArray[np.uint8]
 Maps = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
@@ -120,7 +123,7 @@ class FaceDetector:
         """The maps of scores of frames uint8 [N, H, W, 3] of sides that are multiples of 32: float32 [N, h * w]."""
         return self._run(images)[0].reshape(len(images), -1)
 
-    def _take(self, session: ort.InferenceSession) -> str:
+    def _take(self, session: "InferenceSession") -> str:
         """Use a session, if it answers as it should; return what to say of it."""
         self._session = session
         self._input = session.get_inputs()[0].name

@@ -4,10 +4,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import onnxruntime as ort
-
 from models.cpus import available_cpus
 from models.exceptions import GoldenMismatch, GraphInvalid, ProviderUnavailable
+from models.runtime import installed_runtimes, the_runtime
+
+# Said here, where the module would be missing, or half of one and half of another.
+the_runtime(installed_runtimes())
+
+import onnxruntime as ort  # noqa: E402
 
 AUTO = "auto"
 CPU = "cpu"

@@ -1,15 +1,19 @@
 """Score crops with one model: uint8 crops in, calibrated logits of "fake" out, and where in the crop it sees it."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
 
 from models.exceptions import GoldenMismatch, GraphInvalid, InferenceError, NonFiniteScore, ShapeMismatch
 from models.golden import load_golden, reproduce
 from models.manifest import Entry
 from models.providers import AUTO, open_session
+
+if TYPE_CHECKING:
+    # Only `models.providers` imports it, and says where it is missing.
+    from onnxruntime import InferenceSession
 
 Crops = NDArray[np.uint8]
 Logits = NDArray[np.float32]
@@ -50,7 +54,7 @@ class Session:
         if warm_up:
             self._warm_up()
 
-    def _take(self, session: ort.InferenceSession) -> str:
+    def _take(self, session: "InferenceSession") -> str:
         """Use a session, if it answers as it should; return what to say of it."""
         self._session = session
         self._input = session.get_inputs()[0].name

@@ -333,6 +333,8 @@ class ModelVersion(Part):
     """The checksum of its weights."""
     provider: Name
     """The ONNX Runtime execution provider that ran it."""
+    provider_reason: str = ""
+    """Why this one, and why not a faster one."""
 
 
 class Reproduction(Part):

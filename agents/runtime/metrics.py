@@ -59,6 +59,9 @@ class Metrics:
             buckets=_LATENCY_BUCKETS,
             registry=self.registry,
         )
+        self.model_provider = self._gauge(
+            "fleet_model_provider", "1 for the provider that runs a model.", ("model", "version", "provider")
+        )
         self.media_bytes_read = self._counter("fleet_media_bytes_read", "Bytes of media read.", ("scheme",))
         self.frames = self._counter("fleet_frames", "Frames looked at.")
         self.faces = self._counter("fleet_faces", "Faces found.", ("usable",))
