@@ -64,6 +64,10 @@ class NonFiniteScore(InferenceError):
     """The model answered NaN or infinity: an error of the model, never a verdict."""
 
 
+class OutOfMemory(InferenceError):
+    """The device has no memory for a batch, not even for the smallest."""
+
+
 class BatcherClosed(InferenceError):
     """Submitted to a batcher that is closed, or waiting in one that failed."""
 

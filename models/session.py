@@ -1,19 +1,30 @@
 """Score crops with one model: uint8 crops in, calibrated logits of "fake" out, and where in the crop it sees it."""
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.exceptions import GoldenMismatch, GraphInvalid, InferenceError, NonFiniteScore, ShapeMismatch
+from models.exceptions import (
+    GoldenMismatch,
+    GraphInvalid,
+    InferenceError,
+    NonFiniteScore,
+    OutOfMemory,
+    ShapeMismatch,
+)
 from models.golden import load_golden, reproduce
 from models.manifest import Entry
+from models.memory import BatchLimit, is_out_of_memory
 from models.providers import AUTO, open_session
 
 if TYPE_CHECKING:
     # Only `models.providers` imports it, and says where it is missing.
     from onnxruntime import InferenceSession
+
+_log = logging.getLogger(__name__)
 
 Crops = NDArray[np.uint8]
 Logits = NDArray[np.float32]
@@ -47,6 +58,7 @@ class Session:
         self.size = entry.input.size
         sides = (self.size, self.size, 3)
         self._padding = {n: np.zeros((n, *sides), np.uint8) for n in entry.buckets if n > 1}
+        self.limit = BatchLimit(entry.name, entry.buckets)
         self._golden = load_golden(entry)
         opened = open_session(entry.name, graph, provider=provider, threads=threads, accept=self._take)
         self.provider = opened.provider
@@ -106,11 +118,23 @@ class Session:
         Raises:
             ShapeMismatch: the images are not such an array.
             NonFiniteScore: the model answered NaN or infinity.
+            OutOfMemory: no batch is small enough for the memory that is left. Smaller ones were tried.
             InferenceError: the run failed.
         """
         self.check(images)
-        largest = self.entry.buckets[-1]
-        parts = [self._run_bucket(images[at : at + largest]) for at in range(0, len(images), largest)]
+        parts: list[Answers] = []
+        at = 0
+        while at < len(images):
+            part = images[at : at + self.limit.largest]
+            try:
+                parts.append(self._run_bucket(part))
+            except OutOfMemory as error:
+                if not self.limit.failed(self._bucket(len(part))):
+                    raise
+                _log.debug("%s", error)
+            else:
+                self.limit.fitted()
+                at += len(part)
         answers = parts[0] if len(parts) == 1 else np.concatenate([np.empty((0, self.columns), np.float32), *parts])
         if not np.isfinite(answers).all():
             which = np.flatnonzero(~np.isfinite(answers).all(1)).tolist()
@@ -120,7 +144,7 @@ class Session:
     def _run_bucket(self, images: Crops) -> Answers:
         """Run at most one bucket: padded to the smallest that holds it."""
         count = len(images)
-        bucket = next(size for size in self.entry.buckets if size >= count)
+        bucket = self._bucket(count)
         if bucket != count:
             padded = self._padding[bucket]
             padded[:count] = images
@@ -129,11 +153,16 @@ class Session:
         try:
             logits, *heat = self._session.run(self._outputs, {self._input: images})
         except Exception as error:
-            raise InferenceError(self.entry.name, "run", f"a batch of {bucket} failed: {error}") from error
+            kind = OutOfMemory if is_out_of_memory(error) else InferenceError
+            raise kind(self.entry.name, "run", f"a batch of {bucket} failed: {error}") from error
         if not isinstance(logits, np.ndarray) or logits.shape != (bucket,):
             problem = f"the graph answered {np.shape(logits)} to {bucket} crops, instead of one logit each"
             raise GraphInvalid(self.entry.name, "output.layout", problem)
         return np.column_stack([logits, *heat])[:count]
+
+    def _bucket(self, count: int) -> int:
+        """The smallest that holds so many crops."""
+        return next(size for size in self.entry.buckets if size >= count)
 
     def _warm_up(self) -> None:
         """Run every bucket once: memory is taken and kernels are chosen before the first real crop."""

@@ -20,6 +20,10 @@ _STAGES = 5
 """Up to the last stage of stride 16. What comes after sees the face as a whole, and what it learns of blends carries
 over to real forgeries worse than what the cells show (Chai et al., ECCV 2020, https://arxiv.org/abs/2008.10588, found
 the same of patches)."""
+_WIDTH = 64
+"""Channels that a cell is judged on."""
+_LARGE = 6.0
+"""Spread of the last stage's features."""
 _SURE = 1e-4
 """The mean of a map is kept so far from 0 and 1, so that its logit is finite."""
 
@@ -28,9 +32,10 @@ class BlendDetector(nn.Module):  # type: ignore[misc]  # without the extra, torc
     """A map of where a face is blended, and one logit of "blended": that of the map's mean, scaled.
 
     The map is learnt from the masks of the blends alone (as in Face X-ray, Li et al., CVPR 2020,
-    https://arxiv.org/abs/1912.13458): its mean is the share of the crop that is expected to be blended. Labels teach
-    scale and bias only. Taught by labels, the map would call a blended nose as fake as a whole face, and so take
-    every small oddity of a real face for one.
+    https://arxiv.org/abs/1912.13458): its mean is the share of the crop that is expected to be blended. A cell is
+    judged beside the mean of all, since what is blended differs from what surrounds it, and how sharp or compressed a
+    picture is as a whole says nothing. Labels teach scale and bias only. Taught by labels, the map would call a blended
+    nose as fake as a whole face, and so take every small oddity of a real face for one.
     """
 
     def __init__(self) -> None:
@@ -38,10 +43,16 @@ class BlendDetector(nn.Module):  # type: ignore[misc]  # without the extra, torc
         self.backbone = create_model(ARCHITECTURE, pretrained=False, num_classes=0)
         self.backbone.blocks = self.backbone.blocks[:_STAGES]
         self.backbone.conv_head = self.backbone.bn2 = nn.Identity()
-        self.mask = nn.Conv2d(self.backbone.blocks[-1][-1].conv_pwl.out_channels, 1, 1)
-        # From nothing: the stage's features are large, and a map guessed from them would drown what is to be learnt.
-        nn.init.zeros_(self.mask.weight)
-        nn.init.constant_(self.mask.bias, -2.0)
+        features = self.backbone.blocks[-1][-1].conv_pwl.out_channels
+        self.cell = nn.Conv2d(features, _WIDTH, 1)
+        self.whole = nn.Conv2d(features, _WIDTH, 1, bias=False)
+        self.verdict = nn.Conv2d(_WIDTH, 1, 1)
+        with torch.no_grad():
+            self.cell.weight /= _LARGE
+            self.whole.weight /= _LARGE
+        # From nothing: a map guessed from the features would drown what is to be learnt.
+        nn.init.zeros_(self.verdict.weight)
+        nn.init.constant_(self.verdict.bias, -2.0)
         # A mean of 0.12, as that bias gives, is where the label is open.
         self.scale = nn.Parameter(torch.tensor(1.5))
         self.bias = nn.Parameter(torch.tensor(3.0))
@@ -62,7 +73,9 @@ class BlendDetector(nn.Module):  # type: ignore[misc]  # without the extra, torc
 
     def judge(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Judge crops float32 [N, 3, S, S], normalised; answers as `forward` does."""
-        cells = self.mask(self.backbone.blocks(self.backbone.bn1(self.backbone.conv_stem(x))))[:, 0]
+        features = self.backbone.blocks(self.backbone.bn1(self.backbone.conv_stem(x)))
+        beside = self.whole(features.mean((2, 3), keepdim=True))
+        cells = self.verdict(nn.functional.relu(self.cell(features) + beside))[:, 0]
         share = torch.sigmoid(cells.detach()).mean((1, 2)).clamp(_SURE, 1 - _SURE)
         return self.scale * torch.log(share / (1 - share)) + self.bias, cells
 

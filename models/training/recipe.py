@@ -38,7 +38,7 @@ class Recipe:
 WARM_UP = "warm-up"
 RECIPES: Mapping[str, Recipe] = {
     WARM_UP: Recipe(size=192, steps=4200, fixed_norm=False),
-    Role.PRIMARY: Recipe(size=192, steps=900, learning_rate=5e-4, ema=0.998),
+    Role.PRIMARY: Recipe(size=192, steps=3600, learning_rate=8e-4),
     Role.SCREEN: Recipe(size=128, steps=1200, learning_rate=4e-4),
 }
 """How the fleet's own detectors are trained, one from the other's weights (`--start-from`): the warm-up, stopped half
