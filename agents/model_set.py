@@ -74,6 +74,7 @@ class LoadedModels:
                 provider=self._settings.provider,
                 threads=self._settings.threads or None,
                 max_delay_s=self._settings.batch_delay_ms / 1000,
+                batch_limit_s=self._settings.batch_limit_s,
             ),
             names=[entry.name for entry in chosen(self._settings)],
             on_batch=self._on_batch,

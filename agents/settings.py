@@ -177,6 +177,8 @@ class ModelSettings(Section):
     """Where inference runs; `auto` takes the fastest that the machine has."""
     threads: Annotated[int, Field(ge=0)] = 0
     """Threads of an inference session; 0 takes what the CPU quota allows."""
+    batch_limit_s: Seconds = 60.0
+    """How long a batch may take before it is ended and its segment tried again, seconds."""
     batch_delay_ms: Annotated[float, Field(ge=0)] = 5.0
     """The longest that a crop waits for others to fill its batch, milliseconds."""
 

@@ -22,6 +22,7 @@ from models.manifest import Entry, Manifest, Role
 from models.providers import AUTO
 from models.session import Answers, Session
 from models.sources import OnProgress
+from models.watchdog import DEFAULT_LIMIT_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,7 @@ class LoadOptions:
         max_batch: crops in a batch at most.
         max_delay_s: how long a crop waits for company.
         max_queued: crops that may wait for one model.
+        batch_limit_s: how long a batch may take, seconds.
     """
 
     cache: Path
@@ -45,6 +47,7 @@ class LoadOptions:
     max_batch: int = 16
     max_delay_s: float = 0.005
     max_queued: int = 1024
+    batch_limit_s: float = DEFAULT_LIMIT_S
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -125,10 +128,17 @@ class DetectorSet:
                 graphs[chosen[0].name],
                 provider=options.provider,
                 threads=options.threads,
+                limit_s=options.batch_limit_s,
             )
             detectors = []
             for entry in chosen[1:]:
-                session = Session(entry, graphs[entry.name], provider=options.provider, threads=options.threads)
+                session = Session(
+                    entry,
+                    graphs[entry.name],
+                    provider=options.provider,
+                    threads=options.threads,
+                    limit_s=options.batch_limit_s,
+                )
                 batcher = Batcher(
                     session,
                     # Waiting to fill more than the model runs at once would gain nothing.

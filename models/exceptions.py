@@ -68,6 +68,10 @@ class OutOfMemory(InferenceError):
     """The device has no memory for a batch, not even for the smallest."""
 
 
+class InferenceTimeout(InferenceError):
+    """A batch took longer than it may, and was ended."""
+
+
 class BatcherClosed(InferenceError):
     """Submitted to a batcher that is closed, or waiting in one that failed."""
 

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Self
 
 import cv2
@@ -11,10 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.answers import CENTERFACE_MAPS
-from models.exceptions import GoldenMismatch, GraphInvalid, InferenceError, NonFiniteScore, ShapeMismatch
+from models.exceptions import (
+    GoldenMismatch,
+    GraphInvalid,
+    InferenceError,
+    InferenceTimeout,
+    NonFiniteScore,
+    ShapeMismatch,
+)
 from models.golden import load_golden, reproduce
 from models.manifest import Entry
 from models.providers import AUTO, open_session
+from models.watchdog import DEFAULT_LIMIT_S, WATCHDOG
 
 if TYPE_CHECKING:
     # Only `models.providers` imports it, and says where it is missing.
@@ -62,6 +71,7 @@ class FaceDetector:
     Args:
         graph: the prepared graph of the entry (`models.graph.prepare`).
         min_score: 0-1, from which a place is a face.
+        limit_s: how long frames of one size may take, seconds.
 
     Raises:
         ProviderUnavailable, GraphInvalid, GoldenMismatch: see `open_session`; GraphInvalid also where the first run
@@ -77,9 +87,11 @@ class FaceDetector:
         provider: str = AUTO,
         threads: int | None = None,
         min_score: float = MIN_SCORE,
+        limit_s: float = DEFAULT_LIMIT_S,
     ) -> None:
         self.entry = entry
         self.min_score = min_score
+        self._limit_s = limit_s
         self._golden = load_golden(entry)
         opened = open_session(entry.name, graph, provider=provider, threads=threads, accept=self._take)
         self.provider = opened.provider
@@ -136,9 +148,14 @@ class FaceDetector:
         return f"golden vector to {difference:.1g}"
 
     def _run(self, images: Frame) -> Maps:
+        started = monotonic()
         try:
-            maps = self._session.run(list(CENTERFACE_MAPS), {self._input: images})
+            with WATCHDOG.watching(self._limit_s) as options:
+                maps = self._session.run(list(CENTERFACE_MAPS), {self._input: images}, options)
         except Exception as error:
+            if monotonic() - started >= self._limit_s:
+                problem = f"{list(images.shape)} was ended after {self._limit_s:g} s"
+                raise InferenceTimeout(self.entry.name, "run", problem) from error
             raise InferenceError(self.entry.name, "run", f"{list(images.shape)} failed: {error}") from error
         heat, sizes, offsets, landmarks = maps
         if not np.isfinite(heat).all():

@@ -88,3 +88,8 @@ def _open(entry: str, graph: Path, provider: str, threads: int | None) -> ort.In
         return ort.InferenceSession(graph, options, providers=[provider])
     except Exception as error:
         raise GraphInvalid(entry, "source", f"ONNX Runtime refuses {graph}: {error}") from error
+
+
+def new_run_options() -> ort.RunOptions:
+    """Return options for one run."""
+    return ort.RunOptions()

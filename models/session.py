@@ -2,6 +2,7 @@
 
 import logging
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +12,7 @@ from models.exceptions import (
     GoldenMismatch,
     GraphInvalid,
     InferenceError,
+    InferenceTimeout,
     NonFiniteScore,
     OutOfMemory,
     ShapeMismatch,
@@ -19,6 +21,7 @@ from models.golden import load_golden, reproduce
 from models.manifest import Entry
 from models.memory import BatchLimit, is_out_of_memory
 from models.providers import AUTO, open_session
+from models.watchdog import DEFAULT_LIMIT_S, WATCHDOG
 
 if TYPE_CHECKING:
     # Only `models.providers` imports it, and says where it is missing.
@@ -37,6 +40,9 @@ class Session:
 
     Not for several threads at once: a batcher owns it.
 
+    Args:
+        limit_s: how long a batch may take, seconds.
+
     Raises:
         ProviderUnavailable, GraphInvalid, GoldenMismatch: see `open_session`; GraphInvalid also where the first run
             fails.
@@ -51,6 +57,7 @@ class Session:
         provider: str = AUTO,
         threads: int | None = None,
         warm_up: bool = True,
+        limit_s: float = DEFAULT_LIMIT_S,
     ) -> None:
         if entry.input.size is None:
             raise GraphInvalid(entry.name, "input.size", "a face detector answers no logits")
@@ -59,6 +66,7 @@ class Session:
         sides = (self.size, self.size, 3)
         self._padding = {n: np.zeros((n, *sides), np.uint8) for n in entry.buckets if n > 1}
         self.limit = BatchLimit(entry.name, entry.buckets)
+        self._limit_s = limit_s
         self._golden = load_golden(entry)
         opened = open_session(entry.name, graph, provider=provider, threads=threads, accept=self._take)
         self.provider = opened.provider
@@ -119,6 +127,7 @@ class Session:
             ShapeMismatch: the images are not such an array.
             NonFiniteScore: the model answered NaN or infinity.
             OutOfMemory: no batch is small enough for the memory that is left. Smaller ones were tried.
+            InferenceTimeout: a batch took longer than `limit_s`.
             InferenceError: the run failed.
         """
         self.check(images)
@@ -150,9 +159,14 @@ class Session:
             padded[:count] = images
             padded[count:] = 0
             images = padded
+        started = monotonic()
         try:
-            logits, *heat = self._session.run(self._outputs, {self._input: images})
+            with WATCHDOG.watching(self._limit_s) as options:
+                logits, *heat = self._session.run(self._outputs, {self._input: images}, options)
         except Exception as error:
+            if monotonic() - started >= self._limit_s:
+                problem = f"a batch of {bucket} was ended after {self._limit_s:g} s"
+                raise InferenceTimeout(self.entry.name, "run", problem) from error
             kind = OutOfMemory if is_out_of_memory(error) else InferenceError
             raise kind(self.entry.name, "run", f"a batch of {bucket} failed: {error}") from error
         if not isinstance(logits, np.ndarray) or logits.shape != (bucket,):

@@ -31,12 +31,12 @@ class Cramped:
         self.room = room
         self.batches: list[int] = []
 
-    def run(self, outputs: list[str], feeds: dict[str, NDArray[np.uint8]]) -> object:
+    def run(self, outputs: list[str], feeds: dict[str, NDArray[np.uint8]], options: object) -> object:
         (images,) = feeds.values()
         self.batches.append(len(images))
         if len(images) > self.room:
             raise RuntimeException(FULL)
-        return self.inner.run(outputs, feeds)  # type: ignore[attr-defined]
+        return self.inner.run(outputs, feeds, options)  # type: ignore[attr-defined]
 
 
 def cramped(folder: Path, room: int) -> tuple[Session, Cramped]:
