@@ -91,6 +91,8 @@ class Scorer:
         for frame in result.frames:
             for face in frame.faces:
                 self._metrics.faces.labels(str(face.quality.usable).lower()).inc()
+                for name in face.unanswered:
+                    self._metrics.unanswered.labels(name).inc()
 
     def open(self) -> None:
         """Load the models and start the decoder processes.

@@ -118,6 +118,8 @@ class FaceEvidence:
     """Where in `square` the detector of altered faces saw alteration, see `models.heat`."""
     light: Light | None = None
     motion: Motion | None = None
+    unanswered: tuple[str, ...] = ()
+    """Detectors that were asked and answered with no number: an error of theirs, and no evidence of anything."""
 
 
 @dataclass(frozen=True, slots=True)

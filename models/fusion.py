@@ -1,5 +1,6 @@
 """From the logits of faces to a decision: axes judged apart, the worst track counts, a policy says what follows."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -111,10 +112,9 @@ def decide(
         )
     if score >= policy.authentic_below:
         return decided.inconclusive(_UNDECIDED[worst.score.axis], score, worst.track)
-    found_faces = sum(len(frame.faces) for frame in frames)
-    if usable < policy.min_usable_share * found_faces:
-        why = f"only {usable} of {found_faces} faces could be judged"
-        return decided.inconclusive(why, score, worst.track)
+    missing = _missing(frames, policy, usable)
+    if missing is not None:
+        return decided.inconclusive(missing, score, worst.track)
     return Decision(
         label=Label.AUTHENTIC,
         score=score,
@@ -193,7 +193,26 @@ def _why_nothing(
 ) -> str:
     if not usable:
         return advice.why_unjudged(frames)
+    if (silent := _unanswered(frames)) is not None:
+        return silent
     names = {detector.name for detector in detectors if detector.axis in DECIDING}
     if any(names & face.logits.keys() for frame in frames for face in frame.faces):
         return f"no face was seen well in {policy.min_faces} frames or more"
     return "the model set has no detector for this detection level"
+
+
+def _missing(frames: Sequence[FrameEvidence], policy: Policy, usable: int) -> str | None:
+    """Say what is missing to clear media whose faces score low; none where nothing is."""
+    found = sum(len(frame.faces) for frame in frames)
+    if usable < policy.min_usable_share * found:
+        return f"only {usable} of {found} faces could be judged"
+    return _unanswered(frames)
+
+
+def _unanswered(frames: Sequence[FrameEvidence]) -> str | None:
+    """Say which detector answered faces with no number, if one did."""
+    counts = Counter(name for frame in frames for face in frame.faces for name in face.unanswered)
+    if not counts:
+        return None
+    name, count = counts.most_common(1)[0]
+    return f"{name} answered {count} face{'s' if count > 1 else ''} with no number"

@@ -5,6 +5,7 @@ are cut. When all frames were looked at, tracks are linked, and the costlier det
 deserve it (`models.asking`).
 """
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from models.asking import Asking, Place, asked_later
 from models.detectors import Detector, DetectorSet
 from models.evidence import FaceEvidence, FrameEvidence
+from models.exceptions import NonFiniteScore
 from models.faces import Face
 from models.heat import pack, unpack
 from models.kept import KeptCrops
@@ -30,6 +32,8 @@ from models.scenes import is_cut, view
 from models.session import Answers
 from models.temporal.motion import FaceGlimpse, face_motion, glimpse
 from models.tracks import link
+
+_log = logging.getLogger(__name__)
 
 
 class Frame(Protocol):
@@ -141,7 +145,7 @@ def score_frames(
         clock: seconds, monotonic.
 
     Raises:
-        ModelError: a model failed, or answered with something that is no number.
+        ModelError: a model failed. One that answers a face with no number is noted with the face.
     """
     pending: list[_PendingFrame] = []
     kept = KeptCrops(limits.kept_bytes)
@@ -219,8 +223,7 @@ def _linked(pending: Sequence[_PendingFrame], detectors: DetectorSet) -> list[Fr
     for position, frame in enumerate(pending):
         faces = list(frame.evidence.faces)
         for name, answer in frame.answers.items():
-            rows = answer.result()
-            for place, row in zip(frame.usable, rows, strict=True):
+            for place, row in zip(frame.usable, _rows(answer, len(frame.usable)), strict=True):
                 faces[place] = _judged(faces[place], name, row, detectors)
         cut = position > 0 and is_cut(pending[position - 1].view, frame.view)
         frames.append(replace(frame.evidence, faces=tuple(faces), cut=cut))
@@ -241,13 +244,13 @@ def _asked_more(
     ]
     later = asked_later(frames, places, asked)
     answers = {
-        name: detectors.detectors[name].answers(np.stack([_crop(pending, kept, name, place) for place in chosen]))
+        name: [detectors.detectors[name].answers(_crop(pending, kept, name, place)[None]) for place in chosen]
         for name, chosen in later.items()
-        if chosen
     }
     faces = [list(frame.faces) for frame in frames]
-    for name, answer in answers.items():
-        for (position, place), row in zip(later[name], answer.result(), strict=True):
+    for name, each in answers.items():
+        for (position, place), answer in zip(later[name], each, strict=True):
+            (row,) = _rows(answer, 1)
             faces[position][place] = _judged(faces[position][place], name, row, detectors)
     return [replace(frame, faces=tuple(of_frame)) for frame, of_frame in zip(frames, faces, strict=True)]
 
@@ -257,8 +260,19 @@ def _crop(pending: Sequence[_PendingFrame], kept: KeptCrops, name: str, place: P
     return kept.crop(frame.number, name, frame.usable.index(place[1]))
 
 
-def _judged(face: FaceEvidence, name: str, row: NDArray[np.float32], detectors: DetectorSet) -> FaceEvidence:
+def _rows(answer: "Future[Answers]", count: int) -> Sequence[NDArray[np.float32] | None]:
+    """What a detector answered to so many crops: a row each, none where a crop of theirs got no number."""
+    try:
+        return list(answer.result())
+    except NonFiniteScore as error:
+        _log.warning("%s", error)
+        return [None] * count
+
+
+def _judged(face: FaceEvidence, name: str, row: NDArray[np.float32] | None, detectors: DetectorSet) -> FaceEvidence:
     """A face with one detector's answer; the primary's map takes the place of the screen's."""
+    if row is None:
+        return replace(face, unanswered=(*face.unanswered, name))
     judged = replace(face, logits={**face.logits, name: float(row[0])})
     role = detectors.detectors[name].entry.role
     if len(row) == 1 or (face.heat and role is not Role.PRIMARY):

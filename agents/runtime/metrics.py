@@ -65,6 +65,9 @@ class Metrics:
         self.media_bytes_read = self._counter("fleet_media_bytes_read", "Bytes of media read.", ("scheme",))
         self.frames = self._counter("fleet_frames", "Frames looked at.")
         self.faces = self._counter("fleet_faces", "Faces found.", ("usable",))
+        self.unanswered = self._counter(
+            "fleet_faces_unanswered", "Faces that a detector answered with no number.", ("model",)
+        )
         self.verdicts = self._counter("fleet_verdicts", "Verdicts published.", ("outcome", "label"))
         self.rows = self._counter("fleet_rows_written", "Rows written to Postgres.", ("table",))
         self.inference_batch = Histogram(

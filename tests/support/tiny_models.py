@@ -94,6 +94,20 @@ def write_manifest(
     return folder / "manifest.yaml"
 
 
+def write_speechless(path: Path, *, above: float) -> str:
+    """Write a detector that answers a crop with NaN where its mean brightness is above; return its sha256."""
+    nodes = [
+        helper.make_node("ReduceMean", ["image"], ["mean"], axes=[1, 2, 3], keepdims=0),
+        helper.make_node("Sub", ["mean", "middle"], ["centred"]),
+        helper.make_node("Sub", ["limit", "mean"], ["left"]),
+        helper.make_node("Log", ["left"], ["log"]),
+        helper.make_node("Mul", ["log", "nothing"], ["nought"]),
+        helper.make_node("Add", ["centred", "nought"], ["answer"]),
+    ]
+    constants = [constant("middle", 0.5), constant("limit", above), constant("nothing", 0.0)]
+    return save(path, nodes, constants, image=["N", 3, SIZE, SIZE], answer=["N"])
+
+
 def write_entries(path: Path, entries: list[dict[str, Any]]) -> Manifest:
     """Write a manifest, with golden vectors of the entries whose networks lie beside it; return it."""
     for fields in entries:

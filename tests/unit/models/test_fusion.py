@@ -529,3 +529,20 @@ def test_a_label_follows_from_the_bands(values: list[tuple[float, float]], polic
         expected = Label.AUTHENTIC
     assert decision.label is expected
     assert decision.risk is policy.risk(axis.score)
+
+
+def test_a_detector_that_answers_with_no_number_leaves_the_question_open() -> None:
+    silent = replace(face({"screen-a": logit(0.02)}), unanswered=("primary-a",))
+    frames = [frame(number, face({"screen-a": logit(0.02), "primary-a": logit(0.02)})) for number in range(3)]
+    decision = decided([*frames, frame(3, silent)], [SCREEN, PRIMARY])
+    assert decision.label is Label.INCONCLUSIVE
+    assert decision.reason == "primary-a answered 1 face with no number"
+    altered = [frame(number, face({"screen-a": logit(0.99), "primary-a": logit(0.99)})) for number in range(3)]
+    assert decided([*altered, frame(3, silent)], [SCREEN, PRIMARY]).label is Label.MANIPULATED
+
+
+def test_where_no_detector_answered_with_a_number_that_is_the_reason() -> None:
+    frames = [frame(number, replace(face({}), unanswered=("screen-a",))) for number in range(4)]
+    decision = decided(frames, [SCREEN])
+    assert (decision.label, decision.score) == (Label.INCONCLUSIVE, None)
+    assert decision.reason == "screen-a answered 4 faces with no number"

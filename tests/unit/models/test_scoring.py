@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -15,7 +16,14 @@ from models.heat import unpack
 from models.scoring import Scored, ScoringLimits, StageSeconds, score_frames
 from models.sources import default_cache
 from schemas.media import DetectionLevel
-from tests.support.tiny_models import entry_fields, fleet_faces, write_brightness, write_entries, write_mapping
+from tests.support.tiny_models import (
+    entry_fields,
+    fleet_faces,
+    write_brightness,
+    write_entries,
+    write_mapping,
+    write_speechless,
+)
 
 
 @dataclass
@@ -154,3 +162,25 @@ def test_a_frame_without_a_face_is_evidence_of_nothing(detectors: DetectorSet) -
 def test_nothing_gives_nothing(detectors: DetectorSet) -> None:
     found = scored(detectors, [], asking(DetectionLevel.ADVANCED, detectors.entries))
     assert found == Scored((), b"", b"", None)
+
+
+def test_a_face_that_a_detector_answers_with_no_number_says_so_and_the_others_are_judged(tmp_path: Path) -> None:
+    bright = write_speechless(tmp_path / "speechless.onnx", above=0.6)
+    plain = write_brightness(tmp_path / "plain.onnx")
+    manifest = write_entries(
+        tmp_path / "manifest.yaml",
+        [
+            fleet_faces(),
+            entry_fields(path="speechless.onnx", sha256=bright, name="fine", role="primary"),
+            entry_fields(path="plain.onnx", sha256=plain, name="drawn", role="synthetic"),
+            entry_fields(path="speechless.onnx", sha256=bright, name="live", role="liveness"),
+        ],
+    )
+    names = ["centerface", "fine", "drawn", "live"]
+    options = LoadOptions(cache=default_cache() / "models", threads=1)
+    with DetectorSet.load(manifest, options, names=names) as loaded:
+        frames = [shifted(0, 0.8), shifted(1, 1.5), shifted(2, 0.8)]
+        found = scored(loaded, frames, asking(DetectionLevel.ADVANCED, loaded.entries))
+    faces = [of_frame.faces[0] for of_frame in found.frames]
+    assert [sorted(each.logits) for each in faces] == [["drawn", "fine", "live"], ["drawn"], ["drawn", "fine", "live"]]
+    assert [sorted(each.unanswered) for each in faces] == [[], ["fine", "live"], []]
