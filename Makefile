@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 BROKER ?= embedded
 WORKERS ?= 3
 
-.PHONY: help install lock generate check test test-unit test-pipeline kafka demo bench bench-quick clean
+.PHONY: help install lock generate check test test-unit test-pipeline kafka demo bench bench-inference bench-quick clean
 
 help:              ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 18
@@ -45,6 +45,9 @@ kafka: $(STAMP)    ## fetch real Apache Kafka (needs Java and Maven), once
 
 bench: $(STAMP)    ## measure, and write docs/benchmarks.md
 	$(BIN)/python -m bench --write
+
+bench-inference: $(STAMP)  ## detectors alone: faces a second, through the batcher, INT8 against fp32
+	$(BIN)/python -m bench detectors inference
 
 bench-quick: $(STAMP)  ## the same in a minute, writing nothing: do the benchmarks run?
 	$(BIN)/python -m bench --quick

@@ -179,7 +179,7 @@ class ModelSettings(Section):
     """Threads of an inference session; 0 takes what the CPU quota allows."""
     batch_limit_s: Seconds = 60.0
     """How long a batch may take before it is ended and its segment tried again, seconds."""
-    batch_delay_ms: Annotated[float, Field(ge=0)] = 5.0
+    batch_delay_ms: Annotated[float, Field(ge=0)] = 4.0
     """The longest that a crop waits for others to fill its batch, milliseconds."""
 
 

@@ -15,7 +15,7 @@ from rich.status import Status
 from agents.local import apache_available
 from agents.local.urls import Broker
 from agents.runtime.logs import configure_logging
-from bench import artifacts, detectors, latency, memory, runtime, storage, temporal, throughput
+from bench import artifacts, detectors, inference, latency, memory, runtime, storage, temporal, throughput
 from bench.machine import Machine
 from bench.report import Section, document
 from bench.run import Run
@@ -28,6 +28,7 @@ PARTS: Mapping[str, Callable[[Run], Section]] = {
     "runtime": runtime.measure,
     "storage": storage.measure,
     "detectors": detectors.measure,
+    "inference": inference.measure,
     "artifacts": artifacts.measure,
     "temporal": temporal.measure,
 }

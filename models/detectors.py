@@ -45,7 +45,7 @@ class LoadOptions:
     provider: str = AUTO
     threads: int | None = None
     max_batch: int = 16
-    max_delay_s: float = 0.005
+    max_delay_s: float = 0.004
     max_queued: int = 1024
     batch_limit_s: float = DEFAULT_LIMIT_S
 
