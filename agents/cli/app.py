@@ -207,6 +207,26 @@ def run(
 
 
 @app.command(rich_help_panel="Operate")
+def top(
+    workers: Annotated[
+        list[str],
+        typer.Argument(metavar="URL…", help="Health endpoints, such as http://127.0.0.1:9100.", show_default=False),
+    ],
+    interval: Annotated[float, typer.Option(min=0.2, help="Seconds between two looks.")] = 2.0,
+    once: Annotated[bool, typer.Option("--once", help="Show one interval and end.")] = False,
+) -> None:
+    """Show what workers do at this moment: stages, queues, models, and which stage is the bottleneck, in words.
+
+    A worker prints its address when it starts; FLEET_RUNTIME__HEALTH_PORT fixes it.
+
+    Example: [cyan]fleet top http://127.0.0.1:9100 http://127.0.0.1:9101[/]
+    """
+    from agents.cli.top import top as show
+
+    show(workers, interval, once)
+
+
+@app.command(rich_help_panel="Operate")
 def migrate() -> None:
     """Bring the database to the newest schema. Several may run it at once; a second run does nothing.
 
