@@ -55,9 +55,9 @@ def export(role: str, folder: Path, data: Path, into: Path, version: str, adopt:
         except ValueError as error:
             raise CommandFailed(ExitCode.USAGE, str(error)) from error
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("entry")
+    table.add_column("entry", no_wrap=True)
     for heading in ("MB", "temperature", "bias", *(f"{rate:.1%} of reals above" for rate in shipped[0].thresholds)):
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", overflow="fold")
     for each in shipped:
         output, path = each.entry.output, target / f"{each.entry.name}.onnx"
         figures = (f"{output.temperature:.3f}", f"{output.bias:.3f}", *(f"{p:.4f}" for p in each.thresholds.values()))

@@ -35,8 +35,8 @@ _FACE_AXES = (76.0, 90.0)
 """Half width and half height of the face in the photograph, pixels."""
 _REACH = 1.3
 """How far around the face it is altered, in half widths and half heights: beyond, the mask is nothing."""
-_COARSENESS = 4
-"""How many pixels become one in the face that is blended over: some 60 are left across it."""
+_COARSENESS = 6
+"""How many pixels become one in the face that is blended over: some 40 are left across it."""
 _WIDEST, _CLOSEST = 440.0, 360.0
 """Side of the part of the photograph that the clip begins and ends with, pixels."""
 
