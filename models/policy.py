@@ -109,7 +109,10 @@ class Policy:
 
 
 DEFAULT_POLICY = Policy(
-    "default", 2, "Block what is highly likely manipulated, have people look at what is likely or undecided."
+    "default",
+    2,
+    "Block what is highly likely manipulated, have people look at what is likely or undecided.",
+    authentic_below=0.4,
 )
 """The newest `default` of `policies.yaml`."""
 

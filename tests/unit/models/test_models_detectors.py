@@ -70,7 +70,12 @@ def test_a_network_of_another_size_is_refused(tmp_path: Path) -> None:
 
 def test_only_what_is_asked_for_is_loaded(manifest: Manifest) -> None:
     assert [each.name for each in chosen_entries(manifest, [])] == ["centerface"]
-    assert [each.name for each in chosen_entries(manifest)] == ["centerface", "blend_primary", "clip_synthetic"]
+    assert [each.name for each in chosen_entries(manifest)] == [
+        "centerface",
+        "blend_screen",
+        "blend_primary",
+        "clip_synthetic",
+    ]
     assert [each.name for each in chosen_entries(manifest, ["clip_synthetic", "centerface"])] == [
         "centerface",
         "clip_synthetic",

@@ -45,14 +45,10 @@ def test_the_fleet_has_its_own_policies() -> None:
     assert {policy.reference for policy in load_policies()} >= {"default/1", "default/2", "strict/1", "lenient/1"}
 
 
-def test_an_old_version_differs_from_the_newest_in_what_it_says_only() -> None:
+def test_an_old_version_stays_and_advises_as_the_newest_does() -> None:
     first = next(policy for policy in load_policies() if policy.reference == "default/1")
     assert not first.learnt
-    assert (first.advice, first.risk_bands, first.authentic_below) == (
-        DEFAULT_POLICY.advice,
-        DEFAULT_POLICY.risk_bands,
-        DEFAULT_POLICY.authentic_below,
-    )
+    assert (first.advice, first.risk_bands) == (DEFAULT_POLICY.advice, DEFAULT_POLICY.risk_bands)
 
 
 def test_the_seed_has_its_fixed_weights_says_what_they_are_worth_and_never_blocks() -> None:
