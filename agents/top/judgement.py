@@ -31,9 +31,10 @@ def bottleneck(worker: WorkerRate, processors: int) -> str:
         return "waits for " + ", ".join(f"{name} ({why})" if why else name for name, why in worker.away.items())
     if worker.state != "running":
         return worker.state
-    if worker.handling < _NOTHING:
+    if worker.handled == 0 and worker.handling < _NOTHING:
         waiting = worker.lag + worker.in_flight
-        return f"hands nothing on, and {counted(waiting, 'message')} wait" if waiting else "idle: nothing to do"
+        verb = "waits" if waiting == 1 else "wait"
+        return f"hands nothing on, and {counted(waiting, 'message')} {verb}" if waiting else "idle: nothing to do"
     standing = f"{counted(worker.lag, 'message')} behind" if worker.lag else "keeps up"
     return f"{standing}; {_slowest(worker)}{_processors(worker, processors)}"
 

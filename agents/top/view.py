@@ -20,7 +20,7 @@ def screen(workers: Sequence[WorkerRate], processors: int) -> RenderableType:
     parts: list[RenderableType] = [_workers(workers)]
     for worker in workers:
         parts.append(_headline(worker, processors))
-        if worker.stages or worker.models:
+        if any(stage.per_s > 0 for stage in worker.stages.values()):
             parts.append(Padding(_details(worker), (0, 0, 0, 2)))
     return Group(*parts)
 

@@ -126,8 +126,10 @@ BUSY = WorkerRate(
         ),
         (replace(BUSY, away={"redis": "connection refused"}), "waits for redis (connection refused)"),
         (replace(BUSY, state="draining"), "draining"),
-        (replace(BUSY, handling=0.0), "idle: nothing to do"),
-        (replace(BUSY, handling=0.0, lag=3), "hands nothing on, and 3 messages wait"),
+        (replace(BUSY, handling=0.0, handled=0.0), "idle: nothing to do"),
+        (replace(BUSY, handling=0.0, handled=0.0, lag=3), "hands nothing on, and 3 messages wait"),
+        (replace(BUSY, handling=0.0, handled=0.0, in_flight=1), "hands nothing on, and 1 message waits"),
+        (replace(BUSY, handling=0.001), "keeps up; finding and measuring faces takes 75% of the time"),
         (replace(BUSY, stages={}), "keeps up; handling takes all its time"),
     ],
 )
