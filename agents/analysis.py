@@ -13,11 +13,12 @@ from agents.media.frames import FramePlan
 from agents.media.sandbox import DecoderPool
 from agents.media.source import MediaSource
 from models.asking import asking
+from models.batcher import Urgency
 from models.detectors import DetectorSet
 from models.evidence import FrameEvidence
 from models.scenes import is_cut
 from models.scoring import Scored, ScoringLimits, StageSeconds, WorstFace, score_frames
-from schemas.media import ContentType, Segment
+from schemas.media import ContentType, Priority, Segment
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,7 @@ class SegmentResult:
         return orjson.dumps(self)
 
 
+_URGENCY = {Priority.INTERACTIVE: Urgency.INTERACTIVE, Priority.BULK: Urgency.BULK}
 _RESULT: TypeAdapter[SegmentResult] = TypeAdapter(SegmentResult)
 
 
@@ -123,6 +125,7 @@ def analyse(
                 asking(segment.upload.detection_level, detectors.entries),
                 limits,
                 seconds,
+                _URGENCY[segment.upload.priority],
             )
     except MediaError as error:
         failure = Failure(error.kind, error.reason)

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from enum import IntEnum
 from typing import Protocol, Self
 
 import numpy as np
@@ -50,6 +51,21 @@ class BatchStats:
 OnBatch = Callable[[BatchStats], None]
 
 
+class Urgency(IntEnum):
+    """Whose crops go first. A less urgent lane that waits is given its share of every batch all the same."""
+
+    LIVE = 0
+    """A stream that runs."""
+    INTERACTIVE = 1
+    """An upload that somebody waits for."""
+    BULK = 2
+    """A backfill."""
+
+
+SHARES = {Urgency.LIVE: 1.0, Urgency.INTERACTIVE: 0.25, Urgency.BULK: 0.125}
+"""Of the crops of a batch, to a lane that waits while more urgent ones could fill it."""
+
+
 @dataclass(slots=True, eq=False)
 class _Submission:
     """Crops that were submitted together, and how far they are."""
@@ -60,6 +76,17 @@ class _Submission:
     future: Future[Answers] = field(default_factory=Future)
     taken: int = 0
     scored: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class _Lane:
+    """Submissions of one urgency, oldest first, and how many crops wait in them."""
+
+    share: float
+    waiting: deque[_Submission] = field(default_factory=deque)
+    queued: int = 0
+    credit: float = 0.0
+    """Crops that it may have before more urgent ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +113,7 @@ class Batcher:
         session: used by the batcher's thread only.
         max_batch: crops in a batch at most.
         max_delay_s: how long the oldest crop waits for company.
-        max_queued: crops that may wait; `submit` blocks while there are more.
+        max_queued: crops of each urgency that may wait; `submit` blocks while there are more.
         on_batch: called in the batcher's thread after each batch; an error of it closes the batcher.
         clock: seconds, monotonic.
     """
@@ -110,8 +137,7 @@ class Batcher:
         self._max_queued = max_queued
         self._on_batch = on_batch
         self._clock = clock
-        self._waiting: deque[_Submission] = deque()
-        self._queued = 0
+        self._lanes = {urgency: _Lane(SHARES[urgency]) for urgency in Urgency}
         self._closed = False
         lock = threading.Lock()
         self._work = threading.Condition(lock)
@@ -128,13 +154,16 @@ class Batcher:
     @property
     def queued(self) -> int:
         """Crops that wait for a batch."""
-        return self._queued
+        return sum(lane.queued for lane in self._lanes.values())
 
-    def submit(self, images: Crops, *, timeout_s: float | None = None) -> Future[Answers]:
+    def submit(
+        self, images: Crops, urgency: Urgency = Urgency.INTERACTIVE, *, timeout_s: float | None = None
+    ) -> Future[Answers]:
         """Have crops scored.
 
         Args:
             images: uint8 [K, S, S, 3], RGB, K ≥ 0; not to be changed until the future is done.
+            urgency: whose they are.
             timeout_s: how long to wait for room in the queue; without it, as long as it takes.
 
         Returns:
@@ -150,15 +179,17 @@ class Batcher:
         if len(images) == 0:
             submission.future.set_result(submission.answers)
             return submission.future
+        lane = self._lanes[urgency]
         with self._room:
-            if not self._room.wait_for(lambda: self._closed or self._has_room(len(images)), timeout_s):
-                raise BatcherFull(self._name, "max_queued", f"{self._queued} crops wait, {self._max_queued} may")
+            if not self._room.wait_for(lambda: self._closed or self._has_room(lane, len(images)), timeout_s):
+                raise BatcherFull(self._name, "max_queued", f"{lane.queued} crops wait, {self._max_queued} may")
             if self._closed:
                 raise BatcherClosed(self._name, "submit", "the batcher is closed")
-            self._waiting.append(submission)
-            self._queued += len(images)
+            first = self.queued == 0
+            lane.waiting.append(submission)
+            lane.queued += len(images)
             # The thread needs to know of the first crop, whose deadline runs, and of a full batch.
-            if len(self._waiting) == 1 or self._queued >= self._max_batch:
+            if first or self.queued >= self._max_batch:
                 self._work.notify()
         return submission.future
 
@@ -171,9 +202,9 @@ class Batcher:
         if threading.current_thread() is not self._thread:
             self._thread.join()
 
-    def _has_room(self, count: int) -> bool:
+    def _has_room(self, lane: _Lane, count: int) -> bool:
         """A submission larger than the whole queue goes in when the queue is empty."""
-        return self._queued == 0 or self._queued + count <= self._max_queued
+        return lane.queued == 0 or lane.queued + count <= self._max_queued
 
     def _serve(self) -> None:
         try:
@@ -182,7 +213,8 @@ class Batcher:
         finally:
             with self._work:
                 self._closed = True
-                left, self._waiting, self._queued = self._waiting, deque(), 0
+                left = [submission for lane in self._lanes.values() for submission in lane.waiting]
+                self._lanes = {urgency: _Lane(SHARES[urgency]) for urgency in Urgency}
                 self._room.notify_all()
             for submission in left:
                 if not submission.future.done():
@@ -197,39 +229,56 @@ class Batcher:
                 parts = self._take()
                 self._room.notify_all()
                 # All that was waiting may have been cancelled.
-                if parts or (self._closed and not self._waiting):
+                if parts or (self._closed and self.queued == 0):
                     return parts
 
     def _wait_for_batch(self) -> None:
-        while not self._closed and self._queued < self._max_batch:
-            if not self._waiting:
+        while not self._closed and self.queued < self._max_batch:
+            heads = [lane.waiting[0].submitted_at for lane in self._lanes.values() if lane.waiting]
+            if not heads:
                 self._work.wait()
                 continue
-            left_s = self._waiting[0].submitted_at + self._max_delay_s - self._clock()
+            left_s = min(heads) + self._max_delay_s - self._clock()
             if left_s <= 0:
                 return
             self._work.wait(left_s)
 
     def _take(self) -> list[_Part]:
-        """Take up to a full batch of crops, oldest first; cancelled submissions go."""
+        """Take up to a full batch of crops: what less urgent lanes have earned, then by urgency, oldest first."""
         parts: list[_Part] = []
         space = self._max_batch
-        while self._waiting and space:
-            submission = self._waiting[0]
+        ready = [lane for lane in self._lanes.values() if lane.waiting]
+        for lane in ready[1:]:
+            lane.credit += lane.share * self._max_batch
+        for lane in reversed(ready[1:]):
+            space -= self._take_of(lane, min(space, int(lane.credit)), parts)
+        for lane in ready:
+            space -= self._take_of(lane, space, parts)
+        for lane in self._lanes.values():
+            if not lane.waiting:
+                lane.credit = 0.0
+        return parts
+
+    def _take_of(self, lane: _Lane, most: int, parts: list[_Part]) -> int:
+        """Take crops of one lane, and return how many; cancelled submissions go."""
+        space = most
+        while lane.waiting and space:
+            submission = lane.waiting[0]
             wanted = submission.taken == 0 and submission.future.set_running_or_notify_cancel()
             left = len(submission.images) - submission.taken
             if not wanted and (submission.taken == 0 or submission.future.done()):
-                self._waiting.popleft()
-                self._queued -= left
+                lane.waiting.popleft()
+                lane.queued -= left
                 continue
             count = min(space, left)
             parts.append(_Part(submission, submission.taken, submission.taken + count))
             submission.taken += count
             space -= count
-            self._queued -= count
+            lane.queued -= count
+            lane.credit = max(0.0, lane.credit - count)
             if count == left:
-                self._waiting.popleft()
-        return parts
+                lane.waiting.popleft()
+        return most - space
 
     def _score(self, parts: Sequence[_Part]) -> None:
         started_at = self._clock()

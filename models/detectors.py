@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models import graph, sources
-from models.batcher import Batcher, OnBatch
+from models.batcher import Batcher, OnBatch, Urgency
 from models.crops import cut_faces
 from models.exceptions import ManifestError
 from models.faces import Face, FaceDetector
@@ -67,9 +67,9 @@ class Detector:
         """The faces of an image, uint8 RGB [H, W, 3], as this model wants them: uint8 [K, size, size, 3]."""
         return cut_faces(image, tuple(faces), self.entry.input.crop, self.session.size)
 
-    def answers(self, crops: NDArray[np.uint8]) -> Future[Answers]:
+    def answers(self, crops: NDArray[np.uint8], urgency: Urgency = Urgency.INTERACTIVE) -> Future[Answers]:
         """Score crops, see `Batcher.submit`; a logit's sigmoid is the calibrated probability of "fake"."""
-        return self.batcher.submit(crops)
+        return self.batcher.submit(crops, urgency)
 
 
 class DetectorSet:

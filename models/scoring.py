@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.asking import Asking, Place, asked_later
+from models.batcher import Urgency
 from models.detectors import Detector, DetectorSet
 from models.evidence import FaceEvidence, FrameEvidence
 from models.exceptions import NonFiniteScore
@@ -132,6 +133,7 @@ def score_frames(
     asked: Asking,
     limits: ScoringLimits,
     seconds: StageSeconds,
+    urgency: Urgency = Urgency.INTERACTIVE,
     clock: Callable[[], float] = perf_counter,
 ) -> Scored:
     """Return the evidence of each frame, in order of time.
@@ -142,6 +144,7 @@ def score_frames(
         asked: which detectors judge which faces.
         limits: what is looked at.
         seconds: is added to.
+        urgency: of the faces' crops among those of others.
         clock: seconds, monotonic.
 
     Raises:
@@ -156,7 +159,7 @@ def score_frames(
         try:
             found = detectors.faces.detect([frame.pixels for frame in group], limits.detection_side)
             for frame, faces in zip(group, found, strict=True):
-                pending.append(_begin(frame, faces, detectors, asked, limits, kept, len(pending)))
+                pending.append(_begin(frame, faces, detectors, asked, limits, kept, len(pending), urgency))
         finally:
             for frame in group:
                 frame.release()
@@ -164,7 +167,7 @@ def score_frames(
     started = clock()
     pending.sort(key=lambda frame: (frame.evidence.pts_ms, frame.evidence.frame_number))
     scored = _linked(pending, detectors)
-    scored = _asked_more(scored, pending, detectors, asked, kept)
+    scored = _asked_more(scored, pending, detectors, asked, kept, urgency)
     if asked.motion:
         scored = _with_motion(scored, pending)
     seconds.score += clock() - started
@@ -193,6 +196,7 @@ def _begin(
     limits: ScoringLimits,
     kept: KeptCrops,
     number: int,
+    urgency: Urgency,
 ) -> _PendingFrame:
     image = frame.pixels
     largest = sorted(faces, key=_area, reverse=True)[: limits.max_faces]
@@ -203,7 +207,7 @@ def _begin(
     glimpses: dict[int, FaceGlimpse] = {}
     if judged:
         crops = {name: detectors.detectors[name].cut(image, judged) for name in (*asked.every, *asked.later)}
-        answers = {name: detectors.detectors[name].answers(crops[name]) for name in asked.every}
+        answers = {name: detectors.detectors[name].answers(crops[name], urgency) for name in asked.every}
         kept.add(number, crops)
         if asked.motion:
             glimpses = {position: glimpse(image, largest[position].box) for position in usable}
@@ -236,6 +240,7 @@ def _asked_more(
     detectors: DetectorSet,
     asked: Asking,
     kept: KeptCrops,
+    urgency: Urgency,
 ) -> list[FrameEvidence]:
     """The frames with what the later detectors said."""
     there = set(kept.frames)
@@ -244,7 +249,7 @@ def _asked_more(
     ]
     later = asked_later(frames, places, asked)
     answers = {
-        name: [detectors.detectors[name].answers(_crop(pending, kept, name, place)[None]) for place in chosen]
+        name: [detectors.detectors[name].answers(_crop(pending, kept, name, place)[None], urgency) for place in chosen]
         for name, chosen in later.items()
     }
     faces = [list(frame.faces) for frame in frames]

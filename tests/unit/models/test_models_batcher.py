@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models.batcher import Batcher, BatchStats
+from models.batcher import Batcher, BatchStats, Urgency
 from models.exceptions import BatcherClosed, BatcherFull, ShapeMismatch
 from models.manifest import Entry
 from tests.support.tiny_models import entry
@@ -256,3 +256,58 @@ def test_many_producers_all_get_their_own_answers() -> None:
 def test_limits_that_cannot_be_are_refused(limits: tuple[int, float, int]) -> None:
     with pytest.raises(ValueError, match="at least"):
         Batcher(Scorer(), max_batch=limits[0], max_delay_s=limits[1], max_queued=limits[2])
+
+
+@contextmanager
+def held_back(scorer: Scorer, queue: Batcher) -> Iterator[None]:
+    """Keep the batcher busy with a first batch while the block submits."""
+    scorer.gate.clear()
+    first = queue.submit(crops(99))
+    assert scorer.started.wait(FOREVER)
+    yield
+    scorer.gate.set()
+    first.result(5)
+
+
+def test_more_urgent_crops_go_first() -> None:
+    with batcher(scorer := Scorer(), max_batch=2, max_delay_s=0.0) as queue, held_back(scorer, queue):
+        bulk = queue.submit(crops(1, 2, 3, 4), Urgency.BULK)
+        live = queue.submit(crops(11, 12, 13), Urgency.LIVE)
+        waiting = [bulk, live]
+    assert not wait(waiting, 5).not_done
+    assert scorer.batches == [[99], [11, 12], [13, 1], [2, 3], [4]]
+
+
+def test_a_less_urgent_lane_has_its_share_of_every_batch() -> None:
+    with batcher(scorer := Scorer(), max_batch=8, max_delay_s=0.0) as queue, held_back(scorer, queue):
+        live = queue.submit(crops(*range(100, 124)), Urgency.LIVE)
+        people = queue.submit(crops(*range(50, 60)), Urgency.INTERACTIVE)
+        bulk = queue.submit(crops(*range(10)), Urgency.BULK)
+    assert not wait([live, people, bulk], 5).not_done
+    lanes = [
+        [sum(value >= 100 for value in batch), sum(50 <= value < 100 for value in batch), sum(v < 50 for v in batch)]
+        for batch in scorer.batches[1:]
+    ]
+    # Of eight crops a quarter for people's uploads and an eighth for the backfill, until the stream has all of its own.
+    assert lanes[:4] == [[5, 2, 1]] * 4
+    assert [sum(lane) for lane in zip(*lanes, strict=True)] == [24, 10, 10]
+
+
+def test_where_a_batch_is_one_crop_no_lane_starves() -> None:
+    with batcher(scorer := Scorer(), max_batch=1, max_delay_s=0.0) as queue, held_back(scorer, queue):
+        live = queue.submit(crops(*range(100, 120)), Urgency.LIVE)
+        bulk = queue.submit(crops(1, 2), Urgency.BULK)
+    assert not wait([live, bulk], 5).not_done
+    order = [value for batch in scorer.batches[1:] for value in batch]
+    assert order.index(1) == 7, "an eighth of the turns"
+    assert order.index(2) == 15
+
+
+def test_a_backfill_takes_no_room_from_others() -> None:
+    with batcher(scorer := Scorer(), max_delay_s=0.0, max_queued=2) as queue, held_back(scorer, queue):
+        queue.submit(crops(1, 2), Urgency.BULK)
+        with pytest.raises(BatcherFull, match="2 crops wait, 2 may"):
+            queue.submit(crops(3), Urgency.BULK, timeout_s=0)
+        live = queue.submit(crops(11), Urgency.LIVE, timeout_s=0)
+        assert queue.queued == 3
+    assert answer(live) == [11]
