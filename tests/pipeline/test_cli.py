@@ -196,7 +196,11 @@ def healthy(port: int) -> bool:
 class TestRun:
     def supervised(self, fleet: Fleet, command: Command, port: int, workers: int) -> None:
         for number in range(workers):
-            fleet.await_that(lambda: healthy(port + number), f"worker {number} is ready; {command.said}")  # noqa: B023
+            fleet.await_that(
+                lambda: healthy(port + number) or command.process.poll() is not None,  # noqa: B023
+                lambda: f"worker {number} to be ready; it said {command.said}",  # noqa: B023
+            )
+            assert command.process.poll() is None, command.said
         command.note_family()
 
     def test_one_agent_drains_at_sigterm(self, fleet: Fleet, tmp_path: Path) -> None:
