@@ -12,7 +12,7 @@ from agents.cli.progress import steps
 from agents.model_set import chosen, manifest
 from agents.settings import load_settings
 from models.detectors import DetectorSet, LoadOptions
-from models.evaluation.cascade import cascade_points
+from models.evaluation.cascade import Below, CascadePoint, measure_cascade
 from models.evaluation.exceptions import LayoutInvalid
 from models.evaluation.face_logits import load_logits, logits_of
 from models.evaluation.layout import read_layout
@@ -22,6 +22,8 @@ from models.policy import DEFAULT_POLICY
 from schemas.verdict import Axis
 
 SUSPICIONS = tuple(round(0.05 * step, 2) for step in range(15))
+BOUNDS = (0.2, 0.3, 0.4, 0.5)
+"""Where `authentic_below` of a policy may lie."""
 
 
 def scores(source: Path, subsets: Sequence[str], models: Sequence[str], out: Path, frames: int) -> None:
@@ -50,7 +52,7 @@ def scores(source: Path, subsets: Sequence[str], models: Sequence[str], out: Pat
 
 
 def cascade(path: Path) -> None:
-    """Show what the cascade saves and loses, by suspicion.
+    """Show what the cascade saves and loses, by suspicion, and which shares of media score low.
 
     Raises:
         SettingsInvalid: a setting cannot be.
@@ -63,8 +65,9 @@ def cascade(path: Path) -> None:
         raise CommandFailed(ExitCode.MODELS_INVALID, "a cascade wants a screen and a primary in the manifest")
     screen, primary = entries[Role.SCREEN][0], entries[Role.PRIMARY][0]
     table = load_fusion(known.fusion, known.entries)
-    learnt = table.find(Axis.MANIPULATION, (screen.name, primary.name))
     weights = DEFAULT_POLICY.role_weights
+    learnt = table.find(Axis.MANIPULATION, (screen.name, primary.name))
+    learnt_alone = table.find(Axis.MANIPULATION, (screen.name,))
 
     def fuse(fast: float, fine: float) -> float:
         if learnt is not None:
@@ -72,15 +75,32 @@ def cascade(path: Path) -> None:
         of_screen, of_primary = weights[Role.SCREEN], weights[Role.PRIMARY]
         return (of_screen * fast + of_primary * fine) / (of_screen + of_primary)
 
+    def alone(fast: float) -> float:
+        return fast if learnt_alone is None else learnt_alone.logit({screen.name: fast})
+
     try:
-        points = cascade_points(load_logits(path), screen.name, primary.name, fuse, SUSPICIONS)
+        measured = measure_cascade(
+            load_logits(path),
+            screen.name,
+            primary.name,
+            fuse=fuse,
+            alone=alone,
+            suspicions=SUSPICIONS,
+            bounds=BOUNDS,
+        )
     except (KeyError, ValueError, OSError) as error:
         raise CommandFailed(ExitCode.USAGE, f"{path}: {error}") from error
+    OUT.print(_points(measured.points, screen.output.suspicion))
+    OUT.print()
+    OUT.print(_below(measured.below))
+
+
+def _points(points: Sequence[CascadePoint], in_force: float) -> Table:
     shown = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("suspicion", "primary asked", "of reals", "AUC", "loss"):
         shown.add_column(heading, justify="right", no_wrap=True)
     for point in points:
-        mark = "bold" if np.isclose(point.suspicion, screen.output.suspicion) else None
+        mark = "bold" if np.isclose(point.suspicion, in_force) else None
         shown.add_row(
             f"{point.suspicion:.2f}",
             f"{point.asked:.0%}",
@@ -89,4 +109,13 @@ def cascade(path: Path) -> None:
             f"{point.loss:+.3f}",
             style=mark,
         )
-    OUT.print(shown)
+    return shown
+
+
+def _below(counted: Sequence[Below]) -> Table:
+    shown = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("fused score below", "of reals", "of fakes"):
+        shown.add_column(heading, justify="right", no_wrap=True)
+    for each in counted:
+        shown.add_row(f"{each.probability:.2f}", f"{each.real:.0%}", f"{each.fake:.0%}")
+    return shown

@@ -32,14 +32,34 @@ class CascadePoint:
     loss: float
 
 
-def cascade_points(
+@dataclass(frozen=True, slots=True)
+class Below:
+    """Shares of real and of fake files whose score lies below a probability."""
+
+    probability: float
+    real: float
+    fake: float
+
+
+@dataclass(frozen=True, slots=True)
+class Cascade:
+    """The cascade over suspicions, and where the scores lie that it would give if it asked both about everything."""
+
+    points: tuple[CascadePoint, ...]
+    below: tuple[Below, ...]
+
+
+def measure_cascade(
     found: FaceLogits,
     screen: str,
     primary: str,
+    *,
     fuse: Callable[[float, float], float],
+    alone: Callable[[float], float],
     suspicions: Sequence[float],
+    bounds: Sequence[float] = (),
     top_share: float = 0.3,
-) -> tuple[CascadePoint, ...]:
+) -> Cascade:
     """Measure the cascade over suspicions.
 
     Args:
@@ -47,7 +67,9 @@ def cascade_points(
         screen: its name.
         primary: its name.
         fuse: from both pooled logits to the one that is decided on.
+        alone: from the screen's pooled logit to the one that is decided on where the primary is not asked.
         suspicions: probabilities, ascending.
+        bounds: probabilities below which files are counted.
         top_share: see `models.pooling.pool`.
 
     Raises:
@@ -63,13 +85,22 @@ def cascade_points(
     if fake.all() or not fake.any():
         raise ValueError("an AUC wants reals and fakes")
     both = np.array([fuse(*row) for row in pooled])
+    fast_alone = np.array([alone(row[0]) for row in pooled])
     whole = _auc(both, fake)
     points = []
     for suspicion in suspicions:
-        asked = 1 / (1 + np.exp(-pooled[:, 0])) >= suspicion
-        value = _auc(np.where(asked, both, pooled[:, 0]), fake)
+        asked = _sigmoid(pooled[:, 0]) >= suspicion
+        value = _auc(np.where(asked, both, fast_alone), fake)
         points.append(CascadePoint(suspicion, float(asked.mean()), float(asked[~fake].mean()), value, whole - value))
-    return tuple(points)
+    scores = _sigmoid(both)
+    below = tuple(
+        Below(bound, float((scores[~fake] < bound).mean()), float((scores[fake] < bound).mean())) for bound in bounds
+    )
+    return Cascade(tuple(points), below)
+
+
+def _sigmoid(logits: Values) -> Values:
+    return np.asarray(1 / (1 + np.exp(-logits)))
 
 
 def _auc(scores: Values, fake: NDArray[np.bool_]) -> float:
