@@ -1,13 +1,16 @@
 """`fleet up`: the embedded stack in the foreground."""
 
 import shlex
-import signal
+from time import sleep
 
 from agents.cli.console import ERR, OUT, note
 from agents.cli.signals import Terminated
 from agents.preparation import embedded_stack, prepare, settings_at
 from agents.report.wording import counted
 from agents.settings import load_settings
+
+_NAP_S = 0.5
+"""How late a signal is noticed at most, seconds."""
 
 
 def up() -> None:
@@ -41,6 +44,8 @@ def up() -> None:
 def _wait() -> None:
     """Sleep until SIGINT or SIGTERM: here, they are the ordinary end."""
     try:
-        signal.pause()
+        # Not `signal.pause`: a signal that comes just before it is noted and then waited for in vain.
+        while True:
+            sleep(_NAP_S)
     except (KeyboardInterrupt, Terminated):
         note("stopping")

@@ -37,12 +37,13 @@ from agents.runtime.deadline import Deadline
 pytestmark = pytest.mark.own_servers
 
 HOLDS_A_STACK = """
-import json, signal, sys, psycopg
+import json, sys, time, psycopg
 from agents.local import EmbeddedStack
 with EmbeddedStack(broker=sys.argv[1]) as stack:
-    print(json.dumps([str(stack.folder), *(server.pid for server in stack.servers)]), flush=True)
     try:
-        signal.pause()
+        print(json.dumps([str(stack.folder), *(server.pid for server in stack.servers)]), flush=True)
+        while True:  # signal.pause would miss a signal that comes just before it
+            time.sleep(0.1)
     except KeyboardInterrupt:
         with psycopg.connect(stack.urls.database_url) as connection:
             connection.execute("SELECT 1")
