@@ -37,8 +37,9 @@ from agents.runtime.deadline import Deadline
 pytestmark = pytest.mark.own_servers
 
 HOLDS_A_STACK = """
-import json, sys, time, psycopg
+import json, signal, sys, time, psycopg
 from agents.local import EmbeddedStack
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
 with EmbeddedStack(broker=sys.argv[1]) as stack:
     try:
         print(json.dumps([str(stack.folder), *(server.pid for server in stack.servers)]), flush=True)
