@@ -93,7 +93,7 @@ class FaceDetector:
         self.min_score = min_score
         self._limit_s = limit_s
         self._golden = load_golden(entry)
-        opened = open_session(entry.name, graph, provider=provider, threads=threads, accept=self._take)
+        opened = open_session(entry, graph, provider=provider, threads=threads, accept=self._take)
         self.provider = opened.provider
         self.provider_reason = opened.reason
         try:

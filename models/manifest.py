@@ -247,6 +247,8 @@ class Entry(_Frozen):
         buckets: batch sizes that a session runs, ascending; a batch is padded to the next, or split.
         batch_invariant: whether a crop's score is the same whatever crops share its batch. Where it is not
             (activations quantised over the whole batch), the only bucket may be 1.
+        full_range: whether INT8 weights have all eight bits: products of two overflow on x64 processors without VNNI,
+            where slower kernels are then used.
         fallback: entry that takes over where this one does not fit.
         golden: without it the entry may be measured, and not serve.
     """
@@ -263,6 +265,7 @@ class Entry(_Frozen):
     head: HeadSpec | None = None
     buckets: Annotated[tuple[Annotated[int, Field(ge=1, le=256)], ...], Field(min_length=1)] = (1, 4, 16)
     batch_invariant: bool = True
+    full_range: bool = False
     fallback: str | None = None
     golden: GoldenSpec | None = None
 

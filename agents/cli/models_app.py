@@ -120,14 +120,17 @@ def make_golden_vectors(
     names: Annotated[
         list[str] | None, typer.Argument(metavar="[MODEL]...", help="Entries of the manifest.", show_default="all")
     ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Write nothing: exit with 5 if one answers otherwise on this machine.")
+    ] = False,
 ) -> None:
     """Write what models answer to fixed pictures on a CPU in fp32: what they must repeat before they serve.
 
     Example: [cyan]fleet models golden blend_primary[/]
     """
-    from agents.cli.golden import golden
+    from agents.cli.golden import check as hold_against, golden
 
-    golden(names or [])
+    (hold_against if check else golden)(names or [])
 
 
 @models_app.command("import")

@@ -36,7 +36,7 @@ class Encoder:
         with replacing(self._graph) as file:
             file.write(graph)
         self._entry = entry
-        self._session = open_session(entry.name, self._graph).session
+        self._session = open_session(entry, self._graph).session
         self._input = self._session.get_inputs()[0].name
         self._kept = cache / f"embeddings-{name}.npz"
         self._known: dict[bytes, Embeddings] = {}
@@ -65,7 +65,7 @@ class Encoder:
 
     def seconds(self, threads: int) -> float:
         """Median time of one crop on so many threads."""
-        session = open_session(self._entry.name, self._graph, threads=threads).session
+        session = open_session(self._entry, self._graph, threads=threads).session
         side = self._entry.input.size or 0
         crop = np.random.default_rng(0).integers(0, 256, (1, side, side, 3), np.uint8)
         return median_seconds(lambda: session.run(None, {self._input: crop}))

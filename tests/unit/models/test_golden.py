@@ -87,7 +87,7 @@ def test_the_next_provider_is_taken_where_one_answers_otherwise(
         return "golden vector to 0"
 
     graph = prepare(red, tmp_path / "tiny.onnx", tmp_path / "cache")
-    chosen = providers.open_session("tiny", graph, accept=second_only)
+    chosen = providers.open_session(red, graph, accept=second_only)
     assert chosen.provider == "cpu"
     assert chosen.reason == "first that opened; golden vector to 0; quick: its answers are 3 off"
 

@@ -100,7 +100,7 @@ def test_a_graph_that_answers_too_much_is_refused(tmp_path: Path) -> None:
 def test_a_file_that_is_no_graph_is_refused(tmp_path: Path) -> None:
     (tmp_path / "m.onnx").write_bytes(b"not a graph")
     with pytest.raises(GraphInvalid, match="refuses"):
-        open_session("tiny", tmp_path / "m.onnx")
+        open_session(entry(path=tmp_path / "m.onnx", sha256="0" * 64), tmp_path / "m.onnx")
 
 
 def test_the_provider_and_the_reason_are_told(tmp_path: Path) -> None:
@@ -109,16 +109,16 @@ def test_the_provider_and_the_reason_are_told(tmp_path: Path) -> None:
         assert session.provider == "cpu"
         assert "cuda: not in the installed onnxruntime" in session.provider_reason
     graph = next((tmp_path / "cache").glob("tiny*.onnx"))
-    assert open_session("tiny", graph, provider="cpu").reason == "asked for"
+    assert open_session(session.entry, graph, provider="cpu").reason == "asked for"
     with pytest.raises(ProviderUnavailable, match="none of auto, cuda, cpu"):
-        open_session("tiny", graph, provider="abacus")
+        open_session(session.entry, graph, provider="abacus")
 
 
 @pytest.mark.skipif("CUDAExecutionProvider" in ort.get_available_providers(), reason="this machine has CUDA")
 def test_a_provider_that_is_not_there_is_an_error_when_asked_for(tmp_path: Path) -> None:
-    write_brightness(tmp_path / "m.onnx")
+    tiny = entry(path=tmp_path / "m.onnx", sha256=write_brightness(tmp_path / "m.onnx"))
     with pytest.raises(ProviderUnavailable, match="cuda: not in the installed onnxruntime"):
-        open_session("tiny", tmp_path / "m.onnx", provider="cuda")
+        open_session(tiny, tmp_path / "m.onnx", provider="cuda")
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ def test_the_clip_encoder_scores_by_the_batch_where_it_is_let(manifest: Manifest
     """Why its entry says `batch_invariant: false`: were this to fail, buckets could grow."""
     model = manifest.entry("clip_synthetic")
     graph = prepare(model, resolve(model, default_cache()), default_cache())
-    session = open_session("clip", graph).session
+    session = open_session(model, graph).session
     side = model.input.size or 0
     images = np.random.default_rng(5).integers(0, 256, (2, side, side, 3), np.uint8)
     images[1] //= 8
