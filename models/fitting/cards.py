@@ -100,8 +100,8 @@ def synthetic_card(report: FitReport, entry: Entry) -> str:
         "* Fakes here are portraits and reals are mixed photographs: part of what it learnt may be the kind of "
         "picture.\n"
         "* The threshold rests on few reals; set it anew on your own traffic before blocking by it.\n"
-        "* On processors without VNNI slower kernels are used, since sums of eight bits overflow there; scores still move a "
-        "little (`fleet models golden --check` says how much).",
+        "* On processors without VNNI slower kernels are used, since sums of eight bits overflow there; scores still "
+        "move a little (`fleet models golden --check` says how much).",
     )
 
 
