@@ -1,10 +1,12 @@
 """What the way through the batcher costs: many threads' crops against a bare loop on the same session."""
 
+import resource
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import cycle
+from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
 from time import perf_counter, sleep
@@ -57,9 +59,11 @@ def measure(run: Run) -> Section:
         full.append((entry.name, bucket, rates.text(), base.text(), rates.over(base).text(2), f"{np.mean(fills):.0%}"))
         waits = Samples(tuple(_waits(loaded, run.amount(60, 8))))
         low.append((entry.name, f"{1000 * waits.median:.2f}", f"{1000 * waits.percentile(0.95):.2f}"))
+    run.tell("inference: memory over many batches")
     return Section(
         "Inference",
         (
+            _memory(run.amount(20_000, 400)),
             Table(
                 f"Crops a second through the batcher, {available_cpus()} cores",
                 ("detector", "batch", "batcher", "bare loop", "ratio", "batch fill"),
@@ -135,3 +139,28 @@ def _waits(loaded: _Loaded, count: int) -> Sequence[float]:
             batcher.submit(loaded.crops[:1]).result()
             sleep(0.002)
     return [batch.wait_s for batch in seen]
+
+
+def _memory(batches: int) -> Table:
+    """Resident memory of this process while one detector judges batches of mixed sizes."""
+    loaded = _load(next(entry for entry in Manifest.load().entries if entry.role is Role.SCREEN))
+    sizes = np.random.default_rng(7).choice([1, 1, 1, 2, 3, 4, 7, 16], batches)
+    marks = [round(batches * share) for share in (0.05, 0.25, 0.5, 0.75, 1.0)]
+    rows = []
+    with Batcher(loaded.session, max_batch=loaded.entry.buckets[-1], max_delay_s=0.0) as batcher:
+        for number, size in enumerate(sizes, 1):
+            batcher.submit(loaded.crops[:size]).result()
+            if number in marks:
+                rows.append((f"{number:,}", f"{_resident_mib():.0f}"))
+    first, last = float(rows[0][1]), float(rows[-1][1])
+    return Table(
+        f"Resident memory over batches of 1 to 16 crops, {loaded.entry.name}",
+        ("batches", "MiB"),
+        tuple(rows),
+        f"Of this process, with all that was loaded before. From the first mark to the last: {last - first:+.0f} MiB.",
+    )
+
+
+def _resident_mib() -> float:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize() / 2**20
