@@ -7,14 +7,15 @@ from agents.runtime.metrics import Metrics
 from agents.settings import ModelSettings
 from agents.verdicts import ModelFacts
 from models.batcher import BatchStats
-from models.detectors import DetectorSet, LoadOptions
+from models.detectors import DetectorSet, LoadOptions, chosen_entries
 from models.faces import FaceDetector
 from models.fingerprint import model_set_fingerprint, preprocessing_hash
 from models.fusion import DetectorFacts
 from models.fusion_weights import NOTHING_LEARNT, load_fusion
+from models.graph import prepare
 from models.manifest import MANIFEST, Entry, Manifest, Role
 from models.session import Session
-from models.sources import OnProgress
+from models.sources import OnProgress, resolve
 from schemas.verdict import ModelVersion
 
 _log = logging.getLogger(__name__)
@@ -36,6 +37,17 @@ def chosen(models: ModelSettings) -> Sequence[Entry]:
         ManifestError: the manifest cannot be used.
     """
     return manifest(models).chosen((Role.FACES, *models.roles))
+
+
+def face_detector(models: ModelSettings) -> FaceDetector:
+    """Return the face detector of the manifest in use, loaded, for commands that need no other model.
+
+    Raises:
+        ModelError: it cannot be had or does not load.
+    """
+    finder = chosen_entries(manifest(models), [])[0]
+    weights = resolve(finder, models.cache, offline=models.offline)
+    return FaceDetector(finder, prepare(finder, weights, models.cache))
 
 
 def planned_model_set(models: ModelSettings) -> str:

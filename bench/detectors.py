@@ -18,8 +18,6 @@ from models.manifest import Entry, Manifest, Role
 from models.session import Session
 from models.sources import resolve
 
-_FULL = "_fp32"
-"""What the name of a graph in fp32 ends with, beside the INT8 one of the same network."""
 _ROLES = (Role.SCREEN, Role.PRIMARY, Role.SYNTHETIC)
 
 
@@ -34,7 +32,8 @@ class _Way:
 def measure(run: Run) -> Section:
     """Measure every detector of the manifest, on one core, alternately with its bare graph."""
     cache = ModelSettings().cache
-    entries = [entry for entry in Manifest.load().entries if entry.role in _ROLES]
+    manifest = Manifest.load()
+    entries = [entry for entry in manifest.entries if entry.role in _ROLES]
     ways: dict[str, tuple[_Way, _Way]] = {}
     for entry in entries:
         run.tell(f"detectors: loading {entry.name}")
@@ -50,7 +49,7 @@ def measure(run: Run) -> Section:
             for kept, way in zip(taken[name], pair, strict=True):
                 kept.append(_rate(way, runs))
     rates = {name: (Samples(tuple(ours)), Samples(tuple(bare))) for name, (ours, bare) in taken.items()}
-    return Section("Detectors", (_against_bare(entries, rates), _quantised(rates)))
+    return Section("Detectors", (_against_bare(entries, rates), _quantised(manifest, rates)))
 
 
 def _ways(entry: Entry, cache: Path) -> tuple[_Way, _Way]:
@@ -116,8 +115,8 @@ def _against_bare(entries: list[Entry], rates: Mapping[str, tuple[Samples, Sampl
     )
 
 
-def _quantised(rates: Mapping[str, tuple[Samples, Samples]]) -> Table:
-    pairs = [(name.removesuffix(_FULL), name) for name in rates if name.endswith(_FULL)]
+def _quantised(manifest: Manifest, rates: Mapping[str, tuple[Samples, Samples]]) -> Table:
+    pairs = [(name, full.name) for name in rates if (full := manifest.in_fp32(manifest.entry(name))) is not None]
     return Table(
         "INT8 against fp32, one core",
         ("detector", "INT8, faces/s", "fp32, faces/s", "ratio"),

@@ -4,7 +4,6 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from time import monotonic
 from typing import TYPE_CHECKING, Self
 
 import cv2
@@ -13,14 +12,13 @@ from numpy.typing import NDArray
 
 from models.answers import CENTERFACE_MAPS
 from models.exceptions import (
-    GoldenMismatch,
     GraphInvalid,
     InferenceError,
     InferenceTimeout,
     NonFiniteScore,
     ShapeMismatch,
 )
-from models.golden import load_golden, reproduce
+from models.golden import reproduced
 from models.manifest import Entry
 from models.providers import AUTO, open_session
 from models.watchdog import DEFAULT_LIMIT_S, WATCHDOG
@@ -92,7 +90,6 @@ class FaceDetector:
         self.entry = entry
         self.min_score = min_score
         self._limit_s = limit_s
-        self._golden = load_golden(entry)
         opened = open_session(entry, graph, provider=provider, threads=threads, accept=self._take)
         self.provider = opened.provider
         self.provider_reason = opened.reason
@@ -139,23 +136,14 @@ class FaceDetector:
         """Use a session, if it answers as it should; return what to say of it."""
         self._session = session
         self._input = session.get_inputs()[0].name
-        if self._golden is None:
-            return "no golden vector"
-        try:
-            difference = reproduce(self.entry, self._golden, self.scores)
-        except InferenceError as error:
-            raise GoldenMismatch(self.entry.name, "golden", error.problem) from error
-        return f"golden vector to {difference:.1g}"
+        return reproduced(self.entry, self.scores)
 
     def _run(self, images: Frame) -> Maps:
-        started = monotonic()
         try:
-            with WATCHDOG.watching(self._limit_s) as options:
-                maps = self._session.run(list(CENTERFACE_MAPS), {self._input: images}, options)
+            maps = WATCHDOG.run(self._session, list(CENTERFACE_MAPS), {self._input: images}, self._limit_s)
+        except TimeoutError as error:
+            raise InferenceTimeout(self.entry.name, "run", f"{list(images.shape)} {error}") from error
         except Exception as error:
-            if monotonic() - started >= self._limit_s:
-                problem = f"{list(images.shape)} was ended after {self._limit_s:g} s"
-                raise InferenceTimeout(self.entry.name, "run", problem) from error
             raise InferenceError(self.entry.name, "run", f"{list(images.shape)} failed: {error}") from error
         heat, sizes, offsets, landmarks = maps
         if not np.isfinite(heat).all():

@@ -8,12 +8,20 @@ import hashlib
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.exceptions import GoldenMismatch, GraphInvalid, HashMismatch, ManifestError, WeightsMissing
-from models.manifest import Entry
+from models.exceptions import (
+    GoldenMismatch,
+    GraphInvalid,
+    HashMismatch,
+    InferenceError,
+    ManifestError,
+    WeightsMissing,
+)
+from models.manifest import Entry, GoldenSpec
 
 Pictures = NDArray[np.uint8]
 """uint8 [K, S, S, 3] RGB."""
@@ -29,10 +37,12 @@ class Golden:
     Attributes:
         images: see `Pictures`.
         answers: float32 [K, A]: a detector's calibrated logit (A is 1), a face detector's map of scores in [0, 1].
+        tolerance: largest difference that is still the same answer; the manifest keeps it.
     """
 
     images: Pictures
     answers: NDArray[np.float32]
+    tolerance: float
 
     def to_bytes(self) -> bytes:
         """Return it as an `.npz` file; the same vector always gives the same bytes."""
@@ -47,17 +57,16 @@ class Golden:
         return float(np.abs(answers - self.answers).max())
 
 
-def load_golden(entry: Entry) -> Golden | None:
-    """Read and check an entry's golden vector; none where it has none.
+def load_golden(entry: Entry) -> Golden:
+    """Read and check an entry's golden vector.
 
     Raises:
+        ManifestError: the entry has none.
         WeightsMissing: the file is not there.
         HashMismatch: it is another one.
         GraphInvalid: it holds no such arrays.
     """
-    spec = entry.golden
-    if spec is None:
-        return None
+    spec = _spec(entry)
     try:
         content = spec.path.read_bytes()
     except FileNotFoundError as error:
@@ -68,7 +77,7 @@ def load_golden(entry: Entry) -> Golden | None:
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
             images, answers = arrays["images"], arrays["answers"]
-    except (ValueError, KeyError, OSError) as error:
+    except (ValueError, KeyError, OSError, BadZipFile) as error:
         problem = f"{spec.path} holds no `images` and `answers`: {error}"
         raise GraphInvalid(entry.name, "golden.path", problem) from error
     side = entry.input.size or FRAME
@@ -79,7 +88,7 @@ def load_golden(entry: Entry) -> Golden | None:
             f"{list(images.shape)} and {answers.dtype} {list(answers.shape)}"
         )
         raise GraphInvalid(entry.name, "golden.path", problem)
-    return Golden(images, answers)
+    return Golden(images, answers, spec.tolerance)
 
 
 def require_golden(entry: Entry) -> None:
@@ -88,29 +97,38 @@ def require_golden(entry: Entry) -> None:
     Raises:
         ManifestError: it has no golden vector.
     """
-    if entry.golden is None:
-        problem = f"an entry serves only with a golden vector: `fleet models golden {entry.name}` makes it"
-        raise ManifestError(entry.name, "golden", problem)
+    _spec(entry)
 
 
-def reproduce(entry: Entry, golden: Golden, answer: Callable[[Pictures], NDArray[np.float32]]) -> float:
-    """Make sure that a session answers as the golden vector says; return the largest difference.
+def reproduced(entry: Entry, answer: Callable[[Pictures], NDArray[np.float32]]) -> str:
+    """Make sure that a session answers as the entry's golden vector says, and return what that says of it.
 
     Args:
-        entry: with a golden vector.
-        golden: read from it.
+        entry: without a golden vector it may be measured, and anything passes.
         answer: the session.
 
     Raises:
-        GoldenMismatch: it answers otherwise.
+        GoldenMismatch: it answers otherwise, or fails.
+        WeightsMissing, HashMismatch, GraphInvalid: see `load_golden`.
     """
     if entry.golden is None:
-        raise ValueError(f"{entry.name} has no golden vector")
-    difference = golden.difference(answer(golden.images))
-    if not difference <= entry.golden.tolerance:
-        problem = f"its answers are {difference:.3g} off, more than the tolerance of {entry.golden.tolerance:g}"
+        return "no golden vector"
+    golden = load_golden(entry)
+    try:
+        difference = golden.difference(answer(golden.images))
+    except InferenceError as error:
+        raise GoldenMismatch(entry.name, "golden", error.problem) from error
+    if difference > golden.tolerance:
+        problem = f"its answers are {difference:.3g} off, more than the tolerance of {golden.tolerance:g}"
         raise GoldenMismatch(entry.name, "golden", problem)
-    return difference
+    return f"golden vector to {difference:.1g}"
+
+
+def _spec(entry: Entry) -> GoldenSpec:
+    if entry.golden is None:
+        problem = f"an entry serves only with a golden vector: `fleet models golden {entry.name}` makes it"
+        raise ManifestError(entry.name, "golden", problem)
+    return entry.golden
 
 
 def pictures(side: int) -> Pictures:

@@ -32,7 +32,6 @@ class Made:
     """A golden vector, and what it would notice."""
 
     golden: Golden
-    tolerance: float
     quantisation: float
     """Largest difference to the fp32 network; 0 where it is one itself."""
     colours: float
@@ -57,21 +56,27 @@ def make_golden(entry: Entry, weights: Path, reference: Path | None = None) -> M
         own, swapped = answer(images), answer(np.ascontiguousarray(images[..., ::-1]))
         # The reference goes under another name: a prepared graph is found by the hash of what its entry names.
         answers = own if reference is None else _answering(_renamed(bare, reference), reference, Path(folder))(images)
-    golden = Golden(images, answers)
-    difference = golden.difference(own)
+    difference = float(np.abs(answers - own).max())
     least = LEAST_QUANTISED if _quantised(weights) else LEAST
-    return Made(golden, round(max(least, _SPARE * difference), 4), difference, golden.difference(swapped))
+    golden = Golden(images, answers, round(max(least, _SPARE * difference), 4))
+    return Made(golden, difference, golden.difference(swapped))
 
 
-def keep_golden(entry: Entry, made: Made, home: Path) -> Entry:
+def with_vector(entry: Entry, golden: Golden, home: Path) -> Entry:
+    """Return the entry with a golden vector beside the manifest in `home`, which is not written yet."""
+    digest = hashlib.sha256(golden.to_bytes()).hexdigest()
+    spec = GoldenSpec(path=home / FOLDER / f"{entry.name}.npz", sha256=digest, tolerance=golden.tolerance)
+    return entry.model_copy(update={"golden": spec})
+
+
+def keep_golden(entry: Entry, golden: Golden, home: Path) -> Entry:
     """Write a golden vector beside the manifest in `home`, and return the entry that names it."""
+    kept = with_vector(entry, golden, home)
     path = home / FOLDER / f"{entry.name}.npz"
     path.parent.mkdir(parents=True, exist_ok=True)
-    content = made.golden.to_bytes()
     with replacing(path) as file:
-        file.write(content)
-    spec = GoldenSpec(path=path, sha256=hashlib.sha256(content).hexdigest(), tolerance=made.tolerance)
-    return entry.model_copy(update={"golden": spec})
+        file.write(golden.to_bytes())
+    return kept
 
 
 def renew_golden(path: Path, entry: Entry, weights: Path, reference: Path | None = None) -> Made:
@@ -82,7 +87,7 @@ def renew_golden(path: Path, entry: Entry, weights: Path, reference: Path | None
         GraphInvalid, InferenceError: see `make_golden`.
     """
     made = make_golden(entry, weights, reference)
-    kept = keep_golden(entry, made, path.parent)
+    kept = keep_golden(entry, made.golden, path.parent)
     path.write_text(with_golden(path.read_text(encoding="utf-8"), kept, path.parent), encoding="utf-8")
     return made
 

@@ -19,7 +19,8 @@ from models.checkpoints.reading import read_bytes, read_checkpoint, without_pref
 from models.exceptions import CheckpointError, ImportIncomplete, ManifestError
 from models.families.catalogue import ARCHITECTURES, Architecture, Format, recognised
 from models.families.state import StateDict
-from models.golden_making import Made, keep_golden, make_golden
+from models.golden import Golden
+from models.golden_making import keep_golden, make_golden, with_vector
 from models.graph import prepare
 from models.manifest import Entry, Family, Manifest, Role, Triple
 from models.manifest_text import with_entry
@@ -124,9 +125,9 @@ def import_checkpoint(
         "input": _input_fields(network, facts),
         "output": _output_fields(name, network, facts),
     }
-    made = _try_out(fields, network.content)
+    golden = _try_out(fields, network.content)
     into.mkdir(parents=True, exist_ok=True)
-    return _put(fields, network.content, made, into)
+    return _put(fields, network.content, golden, into)
 
 
 def _published(name: str, source: Format, facts: Facts) -> tuple[str, str]:
@@ -215,7 +216,7 @@ def _output_fields(name: str, network: _Network, facts: Facts) -> dict[str, Any]
     return fields
 
 
-def _try_out(fields: Mapping[str, Any], content: bytes) -> Made:
+def _try_out(fields: Mapping[str, Any], content: bytes) -> Golden:
     """Fold, load and run the graph as a worker would, on a black picture and on noise; return its golden vector."""
     with TemporaryDirectory(prefix="fleet-import-") as folder:
         entry = _validated([fields], Path(folder) / MANIFEST_NAME).entries[0]
@@ -224,23 +225,26 @@ def _try_out(fields: Mapping[str, Any], content: bytes) -> Made:
         session = Session(entry, prepare(entry, weights, Path(folder)), provider=CPU, warm_up=False)
         noise = np.random.default_rng(1).integers(0, 256, (1, session.size, session.size, 3), np.uint8)
         session.run(np.concatenate([np.zeros_like(noise), noise]))
-        return make_golden(entry, weights)
+        return make_golden(entry, weights).golden
 
 
-def _put(fields: Mapping[str, Any], content: bytes, made: Made, into: Path) -> Entry:
-    """Write graph and manifest, the manifest last: until then the entry before, if any, is refused by its hash."""
+def _put(fields: Mapping[str, Any], content: bytes, golden: Golden, into: Path) -> Entry:
+    """Write vector, graph and manifest, the manifest last: until then the entry before, if any, is refused by its hash.
+
+    Nothing is written unless the manifest reads back with the entry.
+    """
     path = into / MANIFEST_NAME
     entry = _validated([fields], path).entries[0]
     with locked(path):
-        entry = keep_golden(entry, made, into)
         text = path.read_text(encoding="utf-8") if path.exists() else NEW_MANIFEST
-        changed = with_entry(text, entry, into)
+        changed = with_entry(text, with_vector(entry, golden, into), into)
         try:
             document = yaml.safe_load(changed)
         except yaml.YAMLError as error:
             problem = f"does not indent its entries by two spaces, so none can be put in: {error}"
             raise ManifestError(str(path), "entries", problem) from error
         kept = Manifest.of(document, path).entry(entry.name)
+        keep_golden(entry, golden, into)
         for file, written in ((into / f"{entry.name}.onnx", content), (path, changed.encode())):
             with replacing(file) as part:
                 part.write(written)

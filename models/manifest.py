@@ -20,6 +20,8 @@ from pydantic import (
 from models.exceptions import ManifestError
 
 MANIFEST = Path(__file__).parent / "manifest.yaml"
+FP32 = "_fp32"
+"""What the name of a network in fp32 ends with, beside the one that was quantised from it."""
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Triple = tuple[float, float, float]
@@ -364,6 +366,10 @@ class Manifest(_Frozen):
     def by_role(self, role: Role | str) -> tuple[Entry, ...]:
         """The entries of that role, in the order of the file: the first is the preferred one."""
         return tuple(entry for entry in self.entries if entry.role == Role(role))
+
+    def in_fp32(self, entry: Entry) -> Entry | None:
+        """The entry of the same network in fp32, called like it and `_fp32`, if there is one."""
+        return next((each for each in self.entries if each.name == f"{entry.name}{FP32}"), None)
 
     def chosen(self, roles: Iterable[Role | str] = tuple(Role)) -> tuple[Entry, ...]:
         """The entries that serve these roles: the first of each, and all of `liveness`, which are made to be summed."""

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from models.cpus import available_cpus
 from models.exceptions import GoldenMismatch, GraphInvalid, ProviderUnavailable
+from models.installed import installed_runtimes, the_runtime
 from models.manifest import Entry
-from models.runtime import installed_runtimes, the_runtime
 
 # Said here, where the module would be missing, or half of one and half of another.
 the_runtime(installed_runtimes())

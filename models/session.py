@@ -2,14 +2,12 @@
 
 import logging
 from pathlib import Path
-from time import monotonic
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.exceptions import (
-    GoldenMismatch,
     GraphInvalid,
     InferenceError,
     InferenceTimeout,
@@ -17,7 +15,7 @@ from models.exceptions import (
     OutOfMemory,
     ShapeMismatch,
 )
-from models.golden import load_golden, reproduce
+from models.golden import reproduced
 from models.manifest import Entry
 from models.memory import BatchLimit, is_out_of_memory
 from models.providers import AUTO, open_session
@@ -67,7 +65,6 @@ class Session:
         self._padding = {n: np.zeros((n, *sides), np.uint8) for n in entry.buckets if n > 1}
         self.limit = BatchLimit(entry.name, entry.buckets)
         self._limit_s = limit_s
-        self._golden = load_golden(entry)
         opened = open_session(entry, graph, provider=provider, threads=threads, accept=self._take)
         self.provider = opened.provider
         self.provider_reason = opened.reason
@@ -81,13 +78,7 @@ class Session:
         outputs = session.get_outputs()
         self._outputs = [output.name for output in outputs]
         self.columns = 1 + (int(outputs[1].shape[1]) if len(outputs) > 1 else 0)
-        if self._golden is None:
-            return "no golden vector"
-        try:
-            difference = reproduce(self.entry, self._golden, lambda images: self.run(images)[:, None])
-        except InferenceError as error:
-            raise GoldenMismatch(self.entry.name, "golden", error.problem) from error
-        return f"golden vector to {difference:.1g}"
+        return reproduced(self.entry, lambda images: self.run(images)[:, None])
 
     def check(self, images: Crops) -> None:
         """Make sure that these are crops for this model.
@@ -159,14 +150,13 @@ class Session:
             padded[:count] = images
             padded[count:] = 0
             images = padded
-        started = monotonic()
+        feeds = {self._input: images}
         try:
-            with WATCHDOG.watching(self._limit_s) as options:
-                logits, *heat = self._session.run(self._outputs, {self._input: images}, options)
+            logits, *heat = WATCHDOG.run(self._session, self._outputs, feeds, self._limit_s)
+        except TimeoutError as error:
+            problem = f"a batch of {bucket} {error}"
+            raise InferenceTimeout(self.entry.name, "run", problem) from error
         except Exception as error:
-            if monotonic() - started >= self._limit_s:
-                problem = f"a batch of {bucket} was ended after {self._limit_s:g} s"
-                raise InferenceTimeout(self.entry.name, "run", problem) from error
             kind = OutOfMemory if is_out_of_memory(error) else InferenceError
             raise kind(self.entry.name, "run", f"a batch of {bucket} failed: {error}") from error
         if not isinstance(logits, np.ndarray) or logits.shape != (bucket,):

@@ -1,15 +1,17 @@
 """End runs that take too long: a graph with a loop that never ends must not hold a worker for ever."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from threading import Condition, Thread
 from time import monotonic
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
 from models.providers import new_run_options
 
 if TYPE_CHECKING:
-    from onnxruntime import RunOptions
+    from onnxruntime import InferenceSession, RunOptions
 
 DEFAULT_LIMIT_S = 60.0
 
@@ -26,23 +28,40 @@ class Watchdog:
         self._number = 0
         self._thread: Thread | None = None
 
-    @contextmanager
-    def watching(self, limit_s: float) -> Iterator["RunOptions"]:
-        """Give options for one run, which is asked to end after `limit_s` seconds."""
+    def run(
+        self,
+        session: "InferenceSession",
+        outputs: Sequence[str],
+        feeds: Mapping[str, NDArray[np.uint8]],
+        limit_s: float,
+    ) -> list[NDArray[np.float32]]:
+        """Run a session, for `limit_s` seconds at most.
+
+        Raises:
+            TimeoutError: its time was over, and it was ended.
+        """
         options = new_run_options()
+        number = self._begin(options, monotonic() + limit_s)
+        try:
+            answers: list[NDArray[np.float32]] = session.run(outputs, feeds, options)
+        except Exception as error:
+            if options.terminate:
+                raise TimeoutError(f"was ended after {limit_s:g} s") from error
+            raise
+        finally:
+            with self._changed:
+                self._runs.pop(number, None)
+        return answers
+
+    def _begin(self, options: "RunOptions", deadline: float) -> int:
         with self._changed:
             self._number += 1
-            number = self._number
-            self._runs[number] = (monotonic() + limit_s, options)
+            self._runs[self._number] = (deadline, options)
             if self._thread is None:
                 self._thread = Thread(target=self._watch, name="watchdog", daemon=True)
                 self._thread.start()
             self._changed.notify()
-        try:
-            yield options
-        finally:
-            with self._changed:
-                self._runs.pop(number, None)
+            return self._number
 
     def _watch(self) -> None:
         with self._changed:

@@ -5,12 +5,8 @@ from pathlib import Path
 from agents.cli.console import OUT
 from agents.cli.exits import CommandFailed, ExitCode
 from agents.cli.progress import steps
-from agents.model_set import manifest
+from agents.model_set import face_detector
 from agents.settings import load_settings
-from models.faces import FaceDetector
-from models.graph import prepare
-from models.manifest import Role
-from models.sources import resolve
 from models.training.blending import TRAINING
 from models.training.held_out import write_blends
 from models.training.portraits import read_portraits
@@ -28,8 +24,7 @@ def blend(photographs: Path, folder: Path, kind: str, crf: int | None, seed: int
         CommandFailed: there are no photographs, or the folder cannot be written.
     """
     settings = load_settings().models
-    finder = manifest(settings).by_role(Role.FACES)[0]
-    detector = FaceDetector(finder, prepare(finder, resolve(finder, settings.cache), settings.cache))
+    detector = face_detector(settings)
     try:
         with steps() as on_step:
             portraits = read_portraits([photographs], detector, on_step)

@@ -10,14 +10,11 @@ from agents.cli.console import OUT
 from agents.cli.exits import CommandFailed, ExitCode
 from agents.cli.progress import steps
 from agents.cli.train import VALIDATION_SHARE, folders
-from agents.model_set import manifest
+from agents.model_set import face_detector
 from agents.settings import load_settings
-from models.faces import FaceDetector
 from models.golden_making import keep_golden, make_golden
-from models.graph import prepare
 from models.manifest import Role
 from models.manifest_text import with_entry
-from models.sources import resolve
 from models.training.portraits import read_portraits, split
 from models.training.recipe import RECIPES
 
@@ -39,8 +36,7 @@ def export(role: str, folder: Path, data: Path, into: Path, version: str, adopt:
             ExitCode.USAGE, f"export needs the extra `train`: pip install 'deepfake-fleet[train]' ({error})"
         ) from error
     settings = load_settings().models
-    finder = manifest(settings).by_role(Role.FACES)[0]
-    detector = FaceDetector(finder, prepare(finder, resolve(finder, settings.cache), settings.cache))
+    detector = face_detector(settings)
     home = Path(models.__file__).parent
     target = home / "weights" if adopt else into
     target.mkdir(parents=True, exist_ok=True)
@@ -70,7 +66,7 @@ def export(role: str, folder: Path, data: Path, into: Path, version: str, adopt:
     for each in shipped:
         own = target / f"{each.entry.name}.onnx"
         made = make_golden(each.entry, own, None if own == full else full)
-        text = with_entry(text, keep_golden(each.entry, made, place), place)
+        text = with_entry(text, keep_golden(each.entry, made.golden, place), place)
     listing.write_text(text, encoding="utf-8")
     curves = (home / "cards" if adopt else into) / f"{shipped[0].entry.name}.curves.json"
     shutil.copyfile(folder / CURVES, curves)

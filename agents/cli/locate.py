@@ -7,14 +7,12 @@ from rich.table import Table
 from agents.cli.console import OUT
 from agents.cli.exits import CommandFailed, ExitCode
 from agents.cli.progress import steps
-from agents.model_set import manifest
+from agents.model_set import face_detector, manifest
 from agents.settings import load_settings
 from models.evaluation.exceptions import LayoutInvalid
 from models.evaluation.locating import locate_blends
-from models.faces import FaceDetector
 from models.graph import prepare
 from models.locations import Confusion, Location
-from models.manifest import Role
 from models.session import Session
 from models.sources import resolve
 
@@ -28,15 +26,12 @@ def locate(folder: Path, model: str) -> None:
         CommandFailed: the folder holds no such blends, or the detector has no map.
     """
     settings = load_settings().models
-    known = manifest(settings)
-    finder, judge = known.by_role(Role.FACES)[0], known.entry(model)
-    graphs = [
-        prepare(entry, resolve(entry, settings.cache, offline=settings.offline), settings.cache)
-        for entry in (finder, judge)
-    ]
+    judge = manifest(settings).entry(model)
+    weights = resolve(judge, settings.cache, offline=settings.offline)
+    session = Session(judge, prepare(judge, weights, settings.cache))
     try:
         with steps() as on_step:
-            found = locate_blends(folder, FaceDetector(finder, graphs[0]), Session(judge, graphs[1]), on_step)
+            found = locate_blends(folder, face_detector(settings), session, on_step)
     except LayoutInvalid as error:
         raise CommandFailed(ExitCode.USAGE, str(error)) from error
     OUT.print(_table(found))

@@ -7,12 +7,8 @@ from rich.table import Table
 
 from agents.cli.console import ERR, OUT
 from agents.cli.exits import CommandFailed, ExitCode
-from agents.model_set import manifest
+from agents.model_set import face_detector
 from agents.settings import load_settings
-from models.faces import FaceDetector
-from models.graph import prepare
-from models.manifest import Role
-from models.sources import resolve
 from models.training.portraits import read_portraits, split
 from models.training.recipe import RECIPES, Point, Recipe
 
@@ -47,8 +43,7 @@ def train(
             ExitCode.USAGE, f"train needs the extra `train`: pip install 'deepfake-fleet[train]' ({error})"
         ) from error
     settings = load_settings().models
-    finder = manifest(settings).by_role(Role.FACES)[0]
-    detector = FaceDetector(finder, prepare(finder, resolve(finder, settings.cache), settings.cache))
+    detector = face_detector(settings)
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from models.graph import prepare
-from models.manifest import CropSpec, Entry, FileSource, InputSpec, OutputSpec, Role
+from models.manifest import FP32, CropSpec, Entry, FileSource, InputSpec, OutputSpec, Role
 from models.quantise import quantise
 from models.session import Session
 from models.training.blending import Portrait
@@ -56,7 +56,7 @@ def ship(
     Raises:
         FileNotFoundError: no checkpoint.
     """
-    full = folder / f"blend_{role}_fp32.onnx"
+    full = folder / f"blend_{role}{FP32}.onnx"
     small = folder / f"blend_{role}.onnx"
     export(load_trained(checkpoint), recipe.size, full)
     seeds = (recipe.seed, _QUANTISING)
@@ -64,7 +64,7 @@ def ship(
     crops = np.stack([image for pair in drawn for image in (pair.real, pair.fake)])
     quantise(full, small, input_spec(recipe), crops)
     shipped = []
-    for path, name, buckets in ((small, f"blend_{role}", (1, 4, 16)), (full, f"blend_{role}_fp32", (1, 4, 16))):
+    for path, name, buckets in ((small, f"blend_{role}", (1, 4, 16)), (full, f"blend_{role}{FP32}", (1, 4, 16))):
         raw = Entry(
             name=name,
             version=version,

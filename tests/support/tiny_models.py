@@ -8,6 +8,7 @@ import hashlib
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 import numpy as np
@@ -113,9 +114,9 @@ def write_entries(path: Path, entries: list[dict[str, Any]]) -> Manifest:
     for fields in entries:
         if fields["source"]["kind"] == "file" and "golden" not in fields:
             made = Manifest.of({"entries": [fields]}, path).entries[0]
-            golden = keep_golden(made, make_golden(made, path.parent / fields["source"]["path"]), path.parent).golden
-            fields["golden"] = golden.model_dump(mode="json") if golden else None
-    path.write_text(yaml.safe_dump({"entries": entries}, sort_keys=False))
+            golden = make_golden(made, path.parent / fields["source"]["path"]).golden
+            fields["golden"] = keep_golden(made, golden, path.parent).model_dump(mode="json")["golden"]
+    path.write_text("entries:\n" + indent(yaml.safe_dump(entries, sort_keys=False), "  "))
     return Manifest.load(path)
 
 

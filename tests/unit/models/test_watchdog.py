@@ -1,5 +1,6 @@
 """Runs that do not end by themselves are ended."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event
 
@@ -7,6 +8,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from onnxruntime import RunOptions
 
 from models.exceptions import GraphInvalid, InferenceTimeout
 from models.graph import prepare
@@ -68,10 +70,24 @@ def test_a_run_in_time_is_let_be(tmp_path: Path) -> None:
         np.testing.assert_allclose(session.run(CROPS), [10, 10], atol=1e-4)
 
 
+class Waiting:
+    """A session that runs until it is asked to end, or told that it may."""
+
+    def __init__(self) -> None:
+        self.may_end = Event()
+
+    def run(self, outputs: list[str], feeds: object, options: RunOptions) -> list[str]:
+        while not options.terminate:
+            if self.may_end.wait(0.001):
+                return outputs
+        raise RuntimeError("terminated")
+
+
 def test_only_the_run_whose_time_is_over_is_asked_to_end() -> None:
-    dog = Watchdog()
-    with dog.watching(600.0) as patient, dog.watching(0.01) as hurried:
-        waiting = Event()
-        while not hurried.terminate:
-            waiting.wait(0.001)
-        assert not patient.terminate
+    dog, patient, hurried = Watchdog(), Waiting(), Waiting()
+    with ThreadPoolExecutor(1) as pool:
+        long = pool.submit(dog.run, patient, ["logit"], {}, 600.0)
+        with pytest.raises(TimeoutError, match=r"was ended after 0\.01 s"):
+            dog.run(hurried, ["logit"], {}, 0.01)
+        patient.may_end.set()
+        assert long.result(5) == ["logit"]
