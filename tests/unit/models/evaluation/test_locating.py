@@ -19,8 +19,6 @@ from models.training.blending import Image
 from tests.support.media import photograph
 from tests.support.tiny_models import write_manifest
 
-STEPS: list[tuple[str, int, int]] = []
-
 
 def opened(manifest: Path | None, name: str) -> tuple[FaceDetector, Session]:
     known, cache = Manifest.load(manifest) if manifest else Manifest.load(), ModelSettings().cache
@@ -48,9 +46,10 @@ def write(folder: Path, name: str, image: Image) -> None:
 def test_a_plain_blend_of_the_whole_face_is_found_where_it_is(tmp_path: Path) -> None:
     write(tmp_path, "0000-astronaut-face.png", smoothed_over(photograph()))
     finder, session = opened(None, "blend_primary")
-    found = locate_blends(tmp_path, finder, session, lambda *step: STEPS.append(step))
+    told: list[tuple[str, int, int]] = []
+    found = locate_blends(tmp_path, finder, session, lambda *step: told.append(step))
     assert found.counts == {(Location.WHOLE, Location.WHOLE): 1}
-    assert STEPS == [("judging by blend_primary", 1, 1)]
+    assert told == [("judging by blend_primary", 1, 1)]
 
 
 def test_a_picture_without_a_face_is_not_counted(tmp_path: Path) -> None:
