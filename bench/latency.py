@@ -27,7 +27,7 @@ _HOP_TOPIC = catalogue.FRAMES
 
 def measure(run: Run) -> Section:
     """Measure a still and a clip."""
-    models = model_sets.fleet(run.room("latency"))
+    models = model_sets.fleet()
     clip = run.amount(media.CLIP, media.SHORT_CLIP)
     run.tell("latency: starting the agents")
     with run.servers.fleet(FLEET_MODELS__MANIFEST=str(models.manifest)) as fleet:

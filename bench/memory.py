@@ -15,7 +15,7 @@ _WRITTEN = "SELECT count(*) FROM deepfake_detection.analysis_results"
 
 def measure(run: Run) -> Section:
     """Measure idle agents, and again after uploads."""
-    models = model_sets.fleet(run.room("memory"))
+    models = model_sets.fleet()
     stills, clips = run.amount(45, 5), run.amount(5, 1)
     run.tell("memory: starting the agents")
     with run.servers.fleet(FLEET_MODELS__MANIFEST=str(models.manifest)) as fleet:

@@ -118,7 +118,7 @@ def measure(run: Run) -> Section:
     tables: list[Table] = []
     sets = [(model_sets.tiny(run.room("throughput-tiny")), run.amount(5.0, 2.0))]
     if not run.quick:
-        sets.append((model_sets.fleet(run.room("throughput-fleet")), 2.0))
+        sets.append((model_sets.fleet(), 2.0))
     for models, rate_fps in sets:
         with run.servers.fleet(FLEET_MODELS__MANIFEST=str(models.manifest)) as fleet:
             path = media.Originals(fleet.folder, clip).clip_path
