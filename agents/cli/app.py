@@ -12,6 +12,8 @@ import typer
 
 from agents.cli.exits import ExitCode
 from agents.cli.group import FleetGroup
+from agents.cli.making_app import making_app
+from agents.cli.measuring_app import measuring_app
 from agents.cli.models_app import models_app
 from agents.cli.policies_app import policies_app
 
@@ -30,6 +32,8 @@ app = typer.Typer(
 )
 topics_app = typer.Typer(help="Create and look at the topics of the catalogue.", no_args_is_help=True)
 app.add_typer(topics_app, name="topics", rich_help_panel="Operate")
+models_app.add_typer(making_app)
+models_app.add_typer(measuring_app)
 app.add_typer(models_app, name="models", rich_help_panel="Operate")
 app.add_typer(policies_app, name="policies", rich_help_panel="Operate")
 

@@ -1,5 +1,6 @@
 """`fleet models fit-head`: the linear head of the synthetic-face detector, fitted and measured."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
@@ -11,7 +12,7 @@ from agents.cli.exits import CommandFailed, ExitCode
 from agents.model_set import manifest
 from agents.settings import default_cache, load_settings
 from models.fit_head import ENTRY, Fit, adopt as put_into_service, fit_synthetic_head
-from models.fitting.report import FitReport
+from models.fitting.report import FitReport, Separation
 from models.golden_making import renew_golden
 from models.manifest import Manifest
 from models.sources import resolve
@@ -66,15 +67,10 @@ def _fit(data: Path, seed: int) -> Fit:
 
 
 def _show(report: FitReport) -> None:
-    separations = Table(box=None, pad_edge=False, header_style="bold")
-    separations.add_column("held-out faces")
-    for heading in ("reals", "fakes", "AUC", "95 % interval"):
-        separations.add_column(heading, justify="right", no_wrap=True)
-    for each in report.held_out:
-        interval = f"{each.low:.3f} to {each.high:.3f}"
-        separations.add_row(each.name, str(each.reals), str(each.fakes), f"{each.auc:.3f}", interval)
-    OUT.print(separations)
-    OUT.print()
+    across = "fitted on one generator, tested on the other"
+    for what, separations in ((across, report.across), ("held-out faces", report.held_out)):
+        OUT.print(_separations(what, separations))
+        OUT.print()
     points = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("threshold", "chosen for", "false positives", "true positives"):
         points.add_column(heading, justify="right", no_wrap=True)
@@ -89,3 +85,14 @@ def _show(report: FitReport) -> None:
         )
     OUT.print(points)
     OUT.print(f"head {report.head_sha256[:16]}, seed {report.seed}, {report.entry}", style="dim")
+
+
+def _separations(what: str, separations: Iterable[Separation]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column(what)
+    for heading in ("reals", "fakes", "AUC", "95 % interval"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for each in separations:
+        interval = f"{each.low:.3f} to {each.high:.3f}"
+        table.add_row(each.name, str(each.reals), str(each.fakes), f"{each.auc:.3f}", interval)
+    return table
