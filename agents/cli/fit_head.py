@@ -67,8 +67,7 @@ def _fit(data: Path, seed: int) -> Fit:
 
 
 def _show(report: FitReport) -> None:
-    across = "fitted on one generator, tested on the other"
-    for what, separations in ((across, report.across), ("held-out faces", report.held_out)):
+    for what, separations in (("across generators", report.across), ("held-out faces", report.held_out)):
         OUT.print(_separations(what, separations))
         OUT.print()
     points = Table(box=None, pad_edge=False, header_style="bold")
