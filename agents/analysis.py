@@ -13,9 +13,9 @@ from agents.media.frames import FramePlan
 from agents.media.sandbox import DecoderPool
 from agents.media.source import MediaSource
 from models.asking import asking
-from models.batcher import Urgency
 from models.detectors import DetectorSet
 from models.evidence import FrameEvidence
+from models.inference.batcher import Urgency
 from models.scenes import is_cut
 from models.scoring import Scored, ScoringLimits, StageSeconds, WorstFace, score_frames
 from schemas.media import ContentType, Priority, Segment

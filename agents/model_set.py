@@ -6,15 +6,15 @@ from collections.abc import Mapping, Sequence
 from agents.runtime.metrics import Metrics
 from agents.settings import ModelSettings
 from agents.verdicts import ModelFacts
-from models.batcher import BatchStats
 from models.detectors import DetectorSet, LoadOptions, chosen_entries
 from models.faces import FaceDetector
 from models.fingerprint import model_set_fingerprint, preprocessing_hash
 from models.fusion import DetectorFacts
 from models.fusion_weights import NOTHING_LEARNT, load_fusion
 from models.graph import prepare
+from models.inference.batcher import BatchStats
+from models.inference.session import Session
 from models.manifest import MANIFEST, Entry, Manifest, Role
-from models.session import Session
 from models.sources import OnProgress, resolve
 from schemas.verdict import ModelVersion
 

@@ -14,8 +14,8 @@ from bench.report import Section, Table
 from bench.run import Run
 from bench.samples import Samples
 from models.graph import prepare
+from models.inference.session import Session
 from models.manifest import Entry, Manifest, Role
-from models.session import Session
 from models.sources import resolve
 
 _ROLES = (Role.SCREEN, Role.PRIMARY, Role.SYNTHETIC)

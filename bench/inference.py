@@ -18,11 +18,11 @@ from agents.settings import ModelSettings
 from bench.report import Section, Table
 from bench.run import Run
 from bench.samples import Samples
-from models.batcher import Batcher, BatchStats
-from models.cpus import available_cpus
 from models.graph import prepare
+from models.inference.batcher import Batcher, BatchStats
+from models.inference.cpus import available_cpus
+from models.inference.session import Session
 from models.manifest import Entry, Manifest, Role
-from models.session import Session
 from models.sources import resolve
 
 _ROLES = (Role.SCREEN, Role.PRIMARY, Role.SYNTHETIC)

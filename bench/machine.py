@@ -6,7 +6,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Self
 
-from models.cpus import available_cpus
+from models.inference.cpus import available_cpus
 
 _LIBRARIES = (
     "av",

@@ -12,17 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models import graph, sources
-from models.batcher import Batcher, OnBatch, Urgency
 from models.crops import cut_faces
 from models.exceptions import ManifestError
 from models.faces import Face, FaceDetector
 from models.fingerprint import model_set_fingerprint
 from models.golden import require_golden
+from models.inference.batcher import Batcher, OnBatch, Urgency
+from models.inference.providers import AUTO
+from models.inference.session import Answers, Session
+from models.inference.watchdog import DEFAULT_LIMIT_S
 from models.manifest import Entry, Manifest, Role
-from models.providers import AUTO
-from models.session import Answers, Session
 from models.sources import OnProgress
-from models.watchdog import DEFAULT_LIMIT_S
 
 
 @dataclass(frozen=True, slots=True)

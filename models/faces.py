@@ -19,12 +19,12 @@ from models.exceptions import (
     ShapeMismatch,
 )
 from models.golden import reproduced
+from models.inference.providers import AUTO, open_session
+from models.inference.watchdog import DEFAULT_LIMIT_S, WATCHDOG
 from models.manifest import Entry
-from models.providers import AUTO, open_session
-from models.watchdog import DEFAULT_LIMIT_S, WATCHDOG
 
 if TYPE_CHECKING:
-    # Only `models.providers` imports it, and says where it is missing.
+    # Only `models.inference.providers` imports it, and says where it is missing.
     from onnxruntime import InferenceSession
 
 Frame = NDArray[np.uint8]

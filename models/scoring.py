@@ -17,20 +17,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.asking import Asking, Place, asked_later
-from models.batcher import Urgency
 from models.detectors import Detector, DetectorSet
 from models.evidence import FaceEvidence, FrameEvidence
 from models.exceptions import NonFiniteScore
 from models.faces import Face
 from models.heat import pack, unpack
+from models.inference.batcher import Urgency
+from models.inference.providers import CPU
+from models.inference.session import Answers
 from models.kept import KeptCrops
 from models.looking import look
 from models.manifest import Role
 from models.pictures import thumbnail
-from models.providers import CPU
 from models.quality import DEFAULT_GATE, QualityGate
 from models.scenes import is_cut, view
-from models.session import Answers
 from models.temporal.motion import FaceGlimpse, face_motion, glimpse
 from models.tracks import link
 

@@ -12,8 +12,8 @@ from agents.settings import load_settings
 from models.evaluation.exceptions import LayoutInvalid
 from models.evaluation.locating import locate_blends
 from models.graph import prepare
+from models.inference.session import Session
 from models.locations import Confusion, Location
-from models.session import Session
 from models.sources import resolve
 
 

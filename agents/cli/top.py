@@ -12,7 +12,7 @@ from agents.cli.exits import ExitCode
 from agents.top.rates import WorkerRate, between
 from agents.top.readings import Reading, read
 from agents.top.view import screen
-from models.cpus import available_cpus
+from models.inference.cpus import available_cpus
 
 
 def top(urls: Sequence[str], interval_s: float, once: bool) -> None:

@@ -13,10 +13,10 @@ from models.evaluation.exceptions import LayoutInvalid
 from models.faces import FaceDetector
 from models.fitting.faces import LabelledFace, largest
 from models.heat import pack
+from models.inference.session import Session
 from models.locations import OUTLINES_OF, Confusion, Location, locate
 from models.looking import look
 from models.quality import EVERY_FACE
-from models.session import Session
 from models.training.portraits import OnStep
 
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from models.fitting.faces import OnStep
 from models.fitting.speed import median_seconds
 from models.graph import fold_encoder
+from models.inference.providers import open_session
 from models.manifest import Entry
-from models.providers import open_session
 from models.sources import replacing, resolve
 
 Embeddings = NDArray[np.float32]

@@ -5,7 +5,7 @@ from pathlib import Path
 from statistics import median
 from time import perf_counter
 
-from models.cpus import available_cpus
+from models.inference.cpus import available_cpus
 
 RUNS = 15
 

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.evaluation.calibration import fit_platt, sigmoid
+from models.inference.session import Session
 from models.manifest import Entry
-from models.session import Session
 from models.statistics import threshold_at
 from models.training.blending import Portrait
 from models.training.recipe import Recipe

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from models.graph import prepare
+from models.inference.session import Session
 from models.manifest import FP32, CropSpec, Entry, FileSource, InputSpec, OutputSpec, Role
 from models.quantise import quantise
-from models.session import Session
 from models.training.blending import Portrait
 from models.training.calibration import Shipped, calibrated, judge_kept
 from models.training.export import CELLS, LOGIT, export, load_trained

@@ -8,15 +8,15 @@ import pytest
 import yaml
 from onnx import helper, numpy_helper
 
-from models import providers
 from models.detectors import DetectorSet, LoadOptions
 from models.exceptions import GoldenMismatch, GraphInvalid, HashMismatch, ManifestError, WeightsMissing
 from models.golden import Golden, load_golden, pictures
 from models.golden_making import LEAST, keep_golden, make_golden, renew_golden
 from models.graph import prepare
+from models.inference import providers
+from models.inference.session import Session
 from models.manifest import Entry, GoldenSpec, Manifest
 from models.manifest_text import with_golden
-from models.session import Session
 from models.sources import default_cache, resolve
 from tests.support.tiny_models import SIZE, constant, entry, save, write_brightness, write_manifest
 

@@ -7,11 +7,11 @@ import onnx
 import pytest
 import yaml
 
-from models.batcher import BatchStats
 from models.detectors import DetectorSet, LoadOptions, chosen_entries
 from models.exceptions import GraphInvalid, HashMismatch, ManifestError, WeightsMissing
 from models.faces import Face
 from models.fingerprint import model_set_fingerprint
+from models.inference.batcher import BatchStats
 from models.manifest import Manifest, Role
 from models.sources import default_cache
 from tests.support.tiny_models import SIZE, write_manifest

@@ -21,8 +21,8 @@ from models.fitting.report import FaceReport, FitReport, OperatingPoint
 from models.fitting.views import DEGRADATIONS, Degradation, degrade, disturbed_view, view
 from models.graph import prepare
 from models.heads import Head, load_head
+from models.inference.session import Session
 from models.manifest import MANIFEST, InputSpec, Manifest, TokensSpec
-from models.session import Session
 from models.sources import default_cache, resolve
 from models.statistics import auc, balanced, calibration_error, interval, matched, share_above, threshold_at
 from tests.support.tiny_models import entry, write_brightness

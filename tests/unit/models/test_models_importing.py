@@ -16,9 +16,9 @@ from models.families.catalogue import Format
 from models.fitting.faces import read_group
 from models.graph import prepare
 from models.importing import Facts, import_checkpoint
+from models.inference.providers import CPU
+from models.inference.session import Session
 from models.manifest import Entry, Family, FileSource, Manifest, Role
-from models.providers import CPU
-from models.session import Session
 from models.sources import resolve
 from tests.support.tiny_models import SIZE, write_brightness
 from tests.unit.models.checkpoints.torch_bytes import as_zip, described, dictionary, number, storages, streamed, zipped

@@ -11,9 +11,9 @@ from models.evaluation.exceptions import LayoutInvalid
 from models.evaluation.locating import locate_blends
 from models.faces import FaceDetector
 from models.graph import prepare
+from models.inference.session import Session
 from models.locations import Location
 from models.manifest import Manifest
-from models.session import Session
 from models.sources import resolve
 from models.training.blending import Image
 from tests.support.media import photograph

@@ -17,11 +17,11 @@ from models.manifest import Entry
 
 Crops = NDArray[np.uint8]
 Answers = NDArray[np.float32]
-"""float32 [N, C], a row for each crop, see `models.session.Answers`."""
+"""float32 [N, C], a row for each crop, see `models.inference.session.Answers`."""
 
 
 class Scorer(Protocol):
-    """What a batcher drives; `models.session.Session` is one."""
+    """What a batcher drives; `models.inference.session.Session` is one."""
 
     @property
     def entry(self) -> Entry:

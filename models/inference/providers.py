@@ -4,9 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from models.cpus import available_cpus
 from models.exceptions import GoldenMismatch, GraphInvalid, ProviderUnavailable
-from models.installed import installed_runtimes, the_runtime
+from models.inference.cpus import available_cpus
+from models.inference.installed import installed_runtimes, the_runtime
 from models.manifest import Entry
 
 # Said here, where the module would be missing, or half of one and half of another.

@@ -12,8 +12,8 @@ from onnxruntime.capi.onnxruntime_pybind11_state import Fail, RuntimeException
 
 from models.exceptions import InferenceError, OutOfMemory
 from models.graph import prepare
-from models.memory import PATIENCE, BatchLimit, is_out_of_memory
-from models.session import Session
+from models.inference.largest_batch import PATIENCE, LargestBatch, is_out_of_memory
+from models.inference.session import Session
 from tests.support.tiny_models import SIZE, entry, write_brightness
 
 FULL = (
@@ -87,7 +87,7 @@ def test_larger_batches_come_back_when_smaller_ones_have_long_fitted(tmp_path: P
 
 
 def test_each_new_failure_doubles_the_patience() -> None:
-    limit = BatchLimit("tiny", [1, 4, 16])
+    limit = LargestBatch("tiny", [1, 4, 16])
     assert limit.failed(16)
     for _ in range(PATIENCE):
         limit.fitted()
@@ -102,7 +102,7 @@ def test_each_new_failure_doubles_the_patience() -> None:
 
 
 def test_the_smallest_bucket_cannot_shrink() -> None:
-    limit = BatchLimit("tiny", [4, 16])
+    limit = LargestBatch("tiny", [4, 16])
     assert not limit.failed(4)
     assert limit.largest == 16
 
@@ -134,9 +134,9 @@ import json, sys
 import numpy as np, onnxruntime as ort
 from onnx import helper, numpy_helper
 from pathlib import Path
-from models import providers
+from models.inference import providers
 from models.graph import prepare
-from models.session import Session
+from models.inference.session import Session
 from tests.support.tiny_models import SIZE, constant, entry, save
 
 folder = Path(sys.argv[1])
@@ -167,7 +167,7 @@ print(json.dumps({"logits": session.run(crops).tolist(), "largest": session.limi
 
 def test_a_real_arena_that_is_full_is_got_along_with(tmp_path: Path) -> None:
     """28 MB a crop in an arena of 300 MiB: sixteen do not fit, four do."""
-    root = Path(__file__).parents[3]
+    root = Path(__file__).parents[4]
     done = subprocess.run(
         [sys.executable, "-c", _ARENA, str(tmp_path)], cwd=root, capture_output=True, text=True, check=False, timeout=60
     )

@@ -16,13 +16,13 @@ from models.exceptions import (
     ShapeMismatch,
 )
 from models.golden import reproduced
+from models.inference.largest_batch import LargestBatch, is_out_of_memory
+from models.inference.providers import AUTO, open_session
+from models.inference.watchdog import DEFAULT_LIMIT_S, WATCHDOG
 from models.manifest import Entry
-from models.memory import BatchLimit, is_out_of_memory
-from models.providers import AUTO, open_session
-from models.watchdog import DEFAULT_LIMIT_S, WATCHDOG
 
 if TYPE_CHECKING:
-    # Only `models.providers` imports it, and says where it is missing.
+    # Only `models.inference.providers` imports it, and says where it is missing.
     from onnxruntime import InferenceSession
 
 _log = logging.getLogger(__name__)
@@ -63,7 +63,7 @@ class Session:
         self.size = entry.input.size
         sides = (self.size, self.size, 3)
         self._padding = {n: np.zeros((n, *sides), np.uint8) for n in entry.buckets if n > 1}
-        self.limit = BatchLimit(entry.name, entry.buckets)
+        self.limit = LargestBatch(entry.name, entry.buckets)
         self._limit_s = limit_s
         opened = open_session(entry, graph, provider=provider, threads=threads, accept=self._take)
         self.provider = opened.provider

@@ -17,7 +17,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or any(sign in str(error) for sign in _SIGNS)
 
 
-class BatchLimit:
+class LargestBatch:
     """The largest batch that a model is given. Not for several threads at once.
 
     Attributes:

@@ -3,7 +3,7 @@
 import pytest
 
 from models.exceptions import ProviderUnavailable
-from models.installed import installed_runtimes, the_runtime
+from models.inference.installed import installed_runtimes, the_runtime
 
 
 def test_one_is_installed_here() -> None:

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models.batcher import Batcher, BatchStats, Urgency
 from models.exceptions import BatcherClosed, BatcherFull, ShapeMismatch
+from models.inference.batcher import Batcher, BatchStats, Urgency
 from models.manifest import Entry
 from tests.support.tiny_models import entry
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from models.providers import new_run_options
+from models.inference.providers import new_run_options
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession, RunOptions

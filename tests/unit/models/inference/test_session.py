@@ -7,12 +7,12 @@ import pytest
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-from models.cpus import available_cpus
 from models.exceptions import GraphInvalid, NonFiniteScore, ProviderUnavailable, ShapeMismatch
 from models.graph import prepare
+from models.inference.cpus import available_cpus
+from models.inference.providers import open_session
+from models.inference.session import Session
 from models.manifest import Manifest
-from models.providers import open_session
-from models.session import Session
 from models.sources import default_cache, resolve
 from tests.support.tiny_models import SIZE, constant, entry, save, write_brightness
 

@@ -12,9 +12,9 @@ from onnxruntime import RunOptions
 
 from models.exceptions import GraphInvalid, InferenceTimeout
 from models.graph import prepare
+from models.inference.session import Session
+from models.inference.watchdog import Watchdog
 from models.manifest import Entry
-from models.session import Session
-from models.watchdog import Watchdog
 from tests.support.tiny_models import SIZE, constant, entry, save, write_brightness
 
 CROPS = np.full((2, SIZE, SIZE, 3), 255, np.uint8)
