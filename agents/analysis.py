@@ -12,6 +12,7 @@ from agents.media.exceptions import MediaError
 from agents.media.frames import FramePlan
 from agents.media.sandbox import DecoderPool
 from agents.media.source import MediaSource
+from agents.models_used import ModelUsed
 from models.asking import asking
 from models.detectors import DetectorSet
 from models.evidence import FrameEvidence
@@ -52,6 +53,8 @@ class SegmentResult:
     started_at_ms: int
     """When a worker began, milliseconds since 1970."""
     failure: Failure | None = None
+    models: tuple[ModelUsed, ...] = ()
+    """The models that scored it; none where there was nothing to score."""
     first_view: str = ""
     """The first frame as `models.scenes.view` gives it, in Base64: tells a cut at the segment's edge."""
     last_view: str = ""
@@ -104,6 +107,7 @@ def analyse(
     source: MediaSource,
     decoders: DecoderPool,
     detectors: DetectorSet,
+    models: tuple[ModelUsed, ...],
     limits: ScoringLimits,
     *,
     max_side: int,
@@ -137,6 +141,7 @@ def analyse(
         model_set=detectors.fingerprint,
         started_at_ms=started_at_ms,
         failure=failure,
+        models=models,
         first_view=b64encode(scored.first_view).decode(),
         last_view=b64encode(scored.last_view).decode(),
         worst=None if scored.worst is None else _picture(scored.worst),

@@ -7,7 +7,7 @@ from agents.media.decoder import SandboxPolicy
 from agents.media.fetch import Fetcher
 from agents.media.frames import DecodeBudget
 from agents.media.policy import FetchPolicy
-from agents.model_set import LoadedModels, planned_model_set
+from agents.model_set import LoadedModels, selection
 from agents.runtime.agent import Agent
 from agents.runtime.metrics import Metrics
 from agents.scorer import Scorer
@@ -66,7 +66,7 @@ def _uploads(settings: Settings, metrics: Metrics) -> Agent:
         metrics,
         trust_declared_sha256=settings.uploads.trust_declared_sha256,
     )
-    return Uploads(settings, inspector, planned_model_set(settings.models))
+    return Uploads(settings, inspector, selection(settings.models))
 
 
 def _segments(settings: Settings, metrics: Metrics) -> Agent:

@@ -1,22 +1,24 @@
-"""The models that the settings ask for: as a fingerprint for planning, and loaded for scoring."""
+"""The models that the settings ask for: chosen for planning, and loaded for scoring."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 
+from agents.models_used import ModelUsed, models_of
 from agents.runtime.metrics import Metrics
 from agents.settings import ModelSettings
-from agents.verdicts import ModelFacts
-from models.detectors import DetectorSet, LoadOptions, chosen_entries
+from models.detectors import DetectorSet, chosen_entries
 from models.faces import FaceDetector
-from models.fingerprint import model_set_fingerprint, preprocessing_hash
-from models.fusion import DetectorFacts
-from models.fusion_weights import NOTHING_LEARNT, load_fusion
+from models.fusion_weights import NOTHING_LEARNT, FusionTable, load_fusion
 from models.graph import prepare
+from models.inference.admission import MIB, Admission
 from models.inference.batcher import BatchStats
-from models.inference.session import Session
+from models.inference.meter import MachineMeter
+from models.loading import Loader, LoadOptions
 from models.manifest import MANIFEST, Entry, Manifest, Role
+from models.selection import Selection
+from models.serving import Serving
 from models.sources import OnProgress, resolve
-from schemas.verdict import ModelVersion
 
 _log = logging.getLogger(__name__)
 
@@ -50,87 +52,93 @@ def face_detector(models: ModelSettings) -> FaceDetector:
     return FaceDetector(finder, prepare(finder, weights, models.cache))
 
 
-def planned_model_set(models: ModelSettings) -> str:
-    """Return the fingerprint of the models that will score, without loading them.
+def selection(models: ModelSettings) -> Selection:
+    """Return which models the settings ask for, by role.
 
     Raises:
         ManifestError: the manifest cannot be used.
     """
-    fusion = manifest(models).fusion
-    return model_set_fingerprint(chosen(models), None if fusion is None else fusion.sha256)
+    return Selection.preferred(manifest(models), models.roles)
 
 
 class LoadedModels:
-    """The models of a worker, from `open` to `close`."""
+    """The models of a worker, from `open` to `close`. Thread-safe between them.
+
+    Args:
+        settings: which, and where they run.
+        metrics: told of batches, and of what runs where.
+        on_progress: called while weights are fetched.
+    """
 
     def __init__(self, settings: ModelSettings, metrics: Metrics, on_progress: OnProgress | None = None) -> None:
         self._settings = settings
         self._metrics = metrics
         self._on_progress = on_progress
-        self._loaded: DetectorSet | None = None
+        self._serving: Serving | None = None
         self._fusion = NOTHING_LEARNT
 
-    def open(self) -> None:
+    def open(self, wanted: Selection | None = None) -> None:
         """Fetch, verify, load and warm up.
+
+        Args:
+            wanted: what to load; by default what the settings ask for.
 
         Raises:
             ModelError: a model cannot be had or does not load.
         """
-        known = manifest(self._settings)
-        self._fusion = load_fusion(known.fusion, chosen(self._settings))
-        self._loaded = DetectorSet.load(
-            known,
-            LoadOptions(
-                cache=self._settings.cache,
-                offline=self._settings.offline,
-                provider=self._settings.provider,
-                threads=self._settings.threads or None,
-                max_delay_s=self._settings.batch_delay_ms / 1000,
-                batch_limit_s=self._settings.batch_limit_s,
-            ),
-            names=[entry.name for entry in chosen(self._settings)],
-            on_batch=self._on_batch,
-            on_progress=self._on_progress,
+        settings = self._settings
+        options = LoadOptions(
+            cache=settings.cache,
+            offline=settings.offline,
+            provider=settings.provider,
+            threads=settings.threads or None,
+            max_delay_s=settings.batch_delay_ms / 1000,
+            batch_limit_s=settings.batch_limit_s,
+            admission=Admission(MachineMeter(), settings.memory_reserve_mib * MIB),
         )
-        for version in self.facts.versions:
-            _log.info("%s runs on %s: %s", version.name, version.provider, version.provider_reason)
-            self._metrics.model_provider.labels(version.name, version.version, version.provider).set(1)
+        wanted = wanted or selection(settings)
+        self._fusion = load_fusion(wanted.manifest.fusion, wanted.manifest.entries)
+        loader = Loader(wanted.manifest, options, on_batch=self._on_batch, on_progress=self._on_progress)
+        serving = Serving(loader, wanted, on_change=self._on_change)
+        self._serving = serving
+        serving.open()
 
     @property
-    def detectors(self) -> DetectorSet:
-        """The loaded models."""
-        if self._loaded is None:
+    def serving(self) -> Serving:
+        """The models, to be changed."""
+        if self._serving is None:
             raise RuntimeError("the models are not loaded")
-        return self._loaded
+        return self._serving
 
     @property
-    def facts(self) -> ModelFacts:
-        """The loaded models, as verdicts report them."""
-        loaded = self.detectors
-        sessions: Mapping[str, FaceDetector | Session] = {loaded.faces.entry.name: loaded.faces} | {
-            name: detector.session for name, detector in loaded.detectors.items()
-        }
-        return ModelFacts(
-            versions=tuple(
-                ModelVersion(
-                    name=entry.name,
-                    role=entry.role,
-                    version=entry.version,
-                    sha256=entry.source.sha256,
-                    provider=sessions[entry.name].provider,
-                    provider_reason=sessions[entry.name].provider_reason,
-                )
-                for entry in loaded.entries
-            ),
-            detectors=tuple(
-                DetectorFacts(
-                    name, detector.entry.role, detector.entry.output.threshold, detector.entry.output.thresholds
-                )
-                for name, detector in loaded.detectors.items()
-            ),
-            preprocessing={entry.name: preprocessing_hash(entry) for entry in loaded.entries},
-            fusion=self._fusion,
-        )
+    def fusion(self) -> FusionTable:
+        """How detectors are fused, of all models of the manifest."""
+        return self._fusion
+
+    def lease(self, media_id: str) -> AbstractContextManager[DetectorSet]:
+        """Give the models that judge one media.
+
+        Raises:
+            NoRoom, OutOfMemory: on entering, memory is short of all that could serve.
+        """
+        return self.serving.lease(media_id)
+
+    def used(self, detectors: DetectorSet) -> tuple[ModelUsed, ...]:
+        """Return what a verdict has to say of a set."""
+        return models_of(detectors, {each.entry.name: each.reason for each in self.serving.served if each.entry})
+
+    def _on_change(self) -> None:
+        self._metrics.model_provider.clear()
+        self._metrics.model_stands_in.clear()
+        for each in self.serving.served:
+            if each.entry is None:
+                _log.error("%s: nothing has room to serve: %s", each.wanted.name, each.reason)
+                continue
+            what = each.entry.name if each.entry is each.wanted else f"{each.entry.name} (for {each.wanted.name})"
+            level = logging.WARNING if each.stands_in else logging.INFO
+            _log.log(level, "%s runs on %s: %s", what, each.provider, each.reason)
+            self._metrics.model_provider.labels(each.entry.name, each.entry.version, each.provider).set(1)
+            self._metrics.model_stands_in.labels(each.wanted.name).set(each.stands_in)
 
     def _on_batch(self, batch: BatchStats) -> None:
         self._metrics.inference_batch.labels(batch.model).observe(batch.crops)
@@ -139,5 +147,5 @@ class LoadedModels:
 
     def close(self) -> None:
         """Let go of the models."""
-        if self._loaded is not None:
-            self._loaded.close()
+        if self._serving is not None:
+            self._serving.close()

@@ -14,7 +14,7 @@ from agents.decoders import Decoders
 from agents.inspection import Inspector
 from agents.media.exceptions import MediaError
 from agents.media.frames import FramePlan
-from agents.model_set import planned_model_set
+from agents.model_set import selection
 from agents.plans import plan
 from agents.policies import policy_book
 from agents.runtime.metrics import Metrics
@@ -109,7 +109,7 @@ class Scanner:
             inspected.key_frames_ms,
             moving=inspected.moving,
             segment_s=self._settings.uploads.segment_s,
-            model_set=planned_model_set(self._settings.models),
+            model_set=selection(self._settings.models).fingerprint(str(upload.media_id)),
             policy=policy.reference,
             received_at=received_at,
             planned_at=self._now(),
@@ -118,8 +118,8 @@ class Scanner:
         return verdict(
             segments[0],
             results,
-            self._scorer.facts,
             policy,
+            fusion=self._scorer.fusion,
             timeline_frames=self._settings.segments.timeline_frames,
             now=self._now(),
         )

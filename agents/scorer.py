@@ -8,9 +8,13 @@ from agents.decoders import Decoders
 from agents.media.decoder import SandboxPolicy
 from agents.media.exceptions import MediaError
 from agents.media.fetch import Fetcher
+from agents.media.source import MediaSource
 from agents.model_set import LoadedModels
+from agents.runtime.exceptions import Unavailable
 from agents.runtime.metrics import Metrics
-from agents.verdicts import ModelFacts
+from models.detectors import DetectorSet
+from models.exceptions import NoRoom, OutOfMemory
+from models.fusion_weights import FusionTable
 from models.scoring import ScoringLimits
 from schemas.media import Segment
 
@@ -36,14 +40,17 @@ class Scorer:
         self._max_side = max_side
 
     @property
-    def facts(self) -> ModelFacts:
-        """The models that are loaded."""
-        return self._models.facts
+    def fusion(self) -> FusionTable:
+        """How detectors of one axis are fused."""
+        return self._models.fusion
 
     def score(self, segment: Segment, started_at_ms: int) -> SegmentResult:
         """Return what a segment shows. Media that cannot be read is a result with a failure.
 
+        Where a model runs out of memory, what stands in for it scores the segment from its beginning.
+
         Raises:
+            Unavailable: memory is short of all that could stand in.
             ModelError: a model failed.
         """
         started = perf_counter()
@@ -57,21 +64,39 @@ class Scorer:
             if source.size != info.size_bytes or (source.etag or "") != info.etag:
                 changed = MediaError("unreachable", "the media has changed since it was planned")
                 return self._failed(segment, started_at_ms, changed)
-            with self._decoders.use() as decoders:
-                result = analyse(
-                    segment,
-                    source,
-                    decoders,
-                    self._models.detectors,
-                    self._limits,
-                    max_side=self._max_side,
-                    started_at_ms=started_at_ms,
-                )
+            result = self._scored(segment, source, started_at_ms)
             scheme = segment.upload.media.uri.partition(":")[0]
             self._metrics.media_bytes_read.labels(scheme).inc(source.bytes_read)
         result = replace(result, seconds={"fetch": fetch_s, **result.seconds})
         self._count(result)
         return result
+
+    def _scored(self, segment: Segment, source: MediaSource, started_at_ms: int) -> SegmentResult:
+        while True:
+            try:
+                with self._models.lease(str(segment.media_id)) as detectors:
+                    try:
+                        return self._analysed(segment, source, detectors, started_at_ms)
+                    except OutOfMemory as error:
+                        failed = error
+            except (NoRoom, OutOfMemory) as error:
+                raise Unavailable("memory", str(error)) from error
+            self._models.serving.step_down(failed, detectors)
+
+    def _analysed(
+        self, segment: Segment, source: MediaSource, detectors: DetectorSet, started_at_ms: int
+    ) -> SegmentResult:
+        with self._decoders.use() as decoders:
+            return analyse(
+                segment,
+                source,
+                decoders,
+                detectors,
+                self._models.used(detectors),
+                self._limits,
+                max_side=self._max_side,
+                started_at_ms=started_at_ms,
+            )
 
     def _failed(self, segment: Segment, started_at_ms: int, error: MediaError) -> SegmentResult:
         return SegmentResult(
@@ -79,7 +104,7 @@ class Scorer:
             segment.start_s,
             segment.end_s,
             (),
-            self._models.detectors.fingerprint,
+            segment.model_set,
             started_at_ms,
             Failure(error.kind, error.reason),
         )

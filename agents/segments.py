@@ -96,7 +96,8 @@ class Segments(Agent):
         if raised is not None:
             outputs.append(Outgoing(catalogue.ALERTS, raised))
         outputs.append(self._progress(segment, "verdict", recorded.done, None))
-        return Handled(tuple(outputs), after=lambda: self._published(segment, decided))
+        planned = all(result.model_set == segment.model_set for result in results)
+        return Handled(tuple(outputs), after=lambda: self._published(segment, decided, planned=planned))
 
     def _result(self, segment: Segment, attempts: int) -> SegmentResult:
         started_at_ms = int(self._now().timestamp() * 1000)
@@ -118,8 +119,8 @@ class Segments(Agent):
         decided = verdict(
             segment,
             results,
-            self._scorer.facts,
             policy,
+            fusion=self._scorer.fusion,
             timeline_frames=self._settings.segments.timeline_frames,
             now=self._now(),
         )
@@ -128,9 +129,10 @@ class Segments(Agent):
         timings = decided.timings.model_copy(update={"fuse_ms": 1000 * took})
         return decided.model_copy(update={"timings": timings})
 
-    def _published(self, segment: Segment, decided: Verdict) -> None:
+    def _published(self, segment: Segment, decided: Verdict, *, planned: bool) -> None:
+        """Note the verdict, for re-uploads too where it came of the models planned: a stand-in's answers no others."""
         complete = decided.quality is not None and decided.quality.coverage == 1.0
-        if decided.outcome in _REPEATABLE and complete:
+        if decided.outcome in _REPEATABLE and complete and planned:
             self._earlier.keep(segment.info.sha256, segment.plan_fingerprint, decided.model_dump_json().encode())
         self._window.published(segment)
         self._metrics.verdicts.labels(decided.outcome, decided.label).inc()

@@ -181,6 +181,10 @@ class ModelSettings(Section):
     """How long a batch may take before it is ended and its segment tried again, seconds."""
     batch_delay_ms: Annotated[float, Field(ge=0)] = 4.0
     """The longest that a crop waits for others to fill its batch, milliseconds."""
+    memory_reserve_mib: Annotated[int, Field(ge=0)] = 256
+    """Left free beside models; where there is not so much, a smaller model stands in, MiB."""
+    memory_check_s: Seconds = 10.0
+    """How often it is looked whether there is room again for what had none, seconds."""
 
 
 class MediaSettings(Section):

@@ -13,6 +13,7 @@ from agents.runtime.messages import Handled, Incoming, Outgoing
 from agents.settings import Settings
 from agents.verdicts import repeated, unread
 from agents.windows import EarlierVerdicts, connect
+from models.selection import Selection
 from schemas.media import ContentType, MediaUpload, Priority, Segment
 from schemas.verdict import Progress, Verdict
 from topics import catalogue
@@ -38,12 +39,12 @@ class Uploads(Agent):
         self,
         settings: Settings,
         inspector: Inspector,
-        model_set: str,
+        models: Selection,
         now: Callable[[], datetime] = _now,
     ) -> None:
         self._settings = settings
         self._inspector = inspector
-        self._model_set = model_set
+        self._models = models
         self._policies = policy_book(settings.policies)
         self._now = now
         self._earlier = EarlierVerdicts(connect(settings.redis), settings.redis)
@@ -96,7 +97,7 @@ class Uploads(Agent):
             inspected.key_frames_ms,
             moving=inspected.moving,
             segment_s=self._settings.uploads.segment_s,
-            model_set=self._model_set,
+            model_set=self._models.fingerprint(str(upload.media_id)),
             policy=self._policies.for_upload(upload.tenant, kind).reference,
             received_at=received_at,
             planned_at=self._now(),

@@ -1,7 +1,6 @@
 """Verdicts and alerts from what the segments found. Pure: the same results give the same verdict."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from importlib.metadata import version
@@ -19,8 +18,9 @@ from agents.evidence_parts import (
     temporal_signs,
 )
 from agents.media.exceptions import MediaError
+from agents.models_used import detector_facts, merged
 from models.evidence import FrameEvidence
-from models.fusion import DECIDING, Decision, DetectorFacts, decide, sigmoid
+from models.fusion import DECIDING, Decision, decide, sigmoid
 from models.fusion_weights import NOTHING_LEARNT, FusionTable
 from models.policy import Policy
 from models.tracks import link
@@ -29,7 +29,6 @@ from schemas.media import ContentType, DetectionLevel, MediaInfo, MediaUpload, S
 from schemas.moderation import Alert, Picture, Transition, WindowStatistics
 from schemas.verdict import (
     Label,
-    ModelVersion,
     Outcome,
     Recommendation,
     RecommendedAction,
@@ -54,18 +53,6 @@ _ALERTING = RecommendedAction.BLOCK
 """Uploads with this advice raise an alert."""
 
 
-@dataclass(frozen=True, slots=True)
-class ModelFacts:
-    """The models that a worker has loaded, as verdicts report them."""
-
-    versions: tuple[ModelVersion, ...]
-    detectors: tuple[DetectorFacts, ...]
-    preprocessing: Mapping[str, str]
-    """Hash of the preprocessing, by model."""
-    fusion: FusionTable = NOTHING_LEARNT
-    """How detectors of one axis are fused."""
-
-
 @cache
 def _libraries() -> Mapping[str, str]:
     return {name: version(name) for name in _LIBRARIES}
@@ -74,9 +61,9 @@ def _libraries() -> Mapping[str, str]:
 def verdict(
     segment: Segment,
     results: Sequence[SegmentResult],
-    models: ModelFacts,
     policy: Policy,
     *,
+    fusion: FusionTable = NOTHING_LEARNT,
     timeline_frames: int,
     now: datetime,
 ) -> Verdict:
@@ -85,30 +72,32 @@ def verdict(
     Args:
         segment: any of the upload's segments.
         results: one for each segment of the plan.
-        models: what this worker has loaded.
         policy: the numbers in force.
+        fusion: how detectors of one axis are fused.
         timeline_frames: frames that a verdict without `detailed_timeline` carries.
         now: when the last result came.
     """
     read = [result for result in results if result.failure is None]
     frames = link(joined(read))
     coverage = len(read) / len(results)
+    models = merged(result.models for result in results)
+    detectors = detector_facts(models)
     moving = segment.content_type is ContentType.VIDEO
     aspect = segment.info.width / segment.info.height
     followed = moving and segment.upload.detection_level is DetectionLevel.ADVANCED
-    signs = temporal_signs(frames, models.detectors, aspect=aspect) if followed else ()
+    signs = temporal_signs(frames, detectors, aspect=aspect) if followed else ()
     decision = decide(
         frames,
-        models.detectors,
+        detectors,
         policy,
         moving=moving,
         coverage=coverage,
-        fusion=models.fusion,
+        fusion=fusion,
         aspect=aspect,
         signs=by_track(signs),
     )
     outcome, reason = _outcome(results, frames, decision)
-    analyses = described(frames, models.detectors)
+    analyses = described(frames, detectors)
     upload = segment.upload
     return Verdict(
         verdict_id=_verdict_id(segment),
@@ -127,7 +116,7 @@ def verdict(
         axes=decision.axes,
         manipulation_types=decision.types,
         frames=tuple(analyses if upload.options.detailed_timeline else most_suspicious(analyses, timeline_frames)),
-        segments=tuple(segment_analysis(result, models.detectors) for result in results),
+        segments=tuple(segment_analysis(result, detectors) for result in results),
         suspicious_segments=suspicious_segments(
             analyses,
             min((axis.threshold for axis in decision.axes if axis.axis in DECIDING), default=1.0),
@@ -141,12 +130,12 @@ def verdict(
         quality=quality_metrics(frames, coverage),
         recommendation=_advice(outcome, decision),
         media=segment.info,
-        models=models.versions,
+        models=tuple(model.reported for model in models),
         reproduction=Reproduction(
             model_set="+".join(sorted({result.model_set for result in results})),
             plan_fingerprint=segment.plan_fingerprint,
             policy=policy.reference,
-            preprocessing=dict(models.preprocessing),
+            preprocessing={model.name: model.preprocessing for model in models},
             thresholds=dict(decision.thresholds),
             libraries=dict(_libraries()),
         ),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from agents.assembly import decoder_policy, fetcher
 from agents.inspection import Inspected, Inspector
-from agents.model_set import planned_model_set
+from agents.model_set import selection
 from agents.plans import plan
 from agents.runtime.metrics import Metrics
 from models.policy import DEFAULT_POLICY
@@ -27,7 +27,7 @@ class Planner:
     def segments(self, names: Sequence[str]) -> list[Segment]:
         """Return a segment, the whole clip, for each name."""
         now = datetime.now(UTC)
-        model_set = planned_model_set(self.fleet.settings.models)
+        models = selection(self.fleet.settings.models)
         segments: list[Segment] = []
         for name in names:
             upload = upload_of(self.clip, name, self.rate_fps)
@@ -37,7 +37,7 @@ class Planner:
                 self.inspected.key_frames_ms,
                 moving=self.inspected.moving,
                 segment_s=self.fleet.settings.uploads.segment_s,
-                model_set=model_set,
+                model_set=models.fingerprint(str(upload.media_id)),
                 policy=DEFAULT_POLICY.reference,
                 received_at=now,
                 planned_at=now,

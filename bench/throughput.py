@@ -72,8 +72,8 @@ class Workbench:
 
     def bare(self, threads: int) -> int:
         """Straight-line loops side by side."""
-        loops = [Straight(self.models.detectors, self.limits) for _ in range(self.clips)]
-        with ThreadPoolExecutor(threads) as pool:
+        with self.models.lease("") as detectors, ThreadPoolExecutor(threads) as pool:
+            loops = [Straight(detectors, self.limits) for _ in range(self.clips)]
             looked_at = sum(pool.map(self._straight, loops))
         if threads == 1:
             for loop in loops:
@@ -128,7 +128,9 @@ def measure(run: Run) -> Section:
                 tables.append(_stage_table(models, bench))
                 if models is sets[-1][0]:
                     run.tell(f"throughput: profiling a handler, {models.name}")
-                    tables += [_profile_table(bench), _batch_table(run, bench.models.detectors.faces, path)]
+                    tables.append(_profile_table(bench))
+                    with bench.models.lease("") as detectors:
+                        tables.append(_batch_table(run, detectors.faces, path))
     return Section("Throughput of the segments agent", tuple(tables))
 
 

@@ -1,79 +1,23 @@
-"""The models of one worker, loaded, checked, warm and ready to be given frames and crops."""
+"""The models that a segment is scored with, together."""
 
 from collections.abc import Iterable, Mapping
-from concurrent.futures import Future
 from contextlib import ExitStack
-from dataclasses import dataclass
-from pathlib import Path
 from types import MappingProxyType
 from typing import Self
 
-import numpy as np
-from numpy.typing import NDArray
-
-from models import graph, sources
-from models.crops import cut_faces
 from models.exceptions import ManifestError
-from models.faces import Face, FaceDetector
+from models.faces import FaceDetector
 from models.fingerprint import model_set_fingerprint
-from models.golden import require_golden
-from models.inference.batcher import Batcher, OnBatch, Urgency
-from models.inference.providers import AUTO
-from models.inference.session import Answers, Session
-from models.inference.watchdog import DEFAULT_LIMIT_S
+from models.inference.batcher import OnBatch
+from models.loading import Detector, Loader, LoadOptions
 from models.manifest import Entry, Manifest, Role
 from models.sources import OnProgress
 
-
-@dataclass(frozen=True, slots=True)
-class LoadOptions:
-    """How models are loaded and driven.
-
-    Attributes:
-        cache: folder of weights and prepared graphs.
-        offline: never fetch.
-        provider: `auto`, `cuda` or `cpu`.
-        threads: CPU threads within one run; by default the CPUs of this process.
-        max_batch: crops in a batch at most.
-        max_delay_s: how long a crop waits for company.
-        max_queued: crops that may wait for one model.
-        batch_limit_s: how long a batch may take, seconds.
-    """
-
-    cache: Path
-    offline: bool = False
-    provider: str = AUTO
-    threads: int | None = None
-    max_batch: int = 16
-    max_delay_s: float = 0.004
-    max_queued: int = 1024
-    batch_limit_s: float = DEFAULT_LIMIT_S
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Detector:
-    """One model that scores faces."""
-
-    entry: Entry
-    session: Session
-    batcher: Batcher
-
-    @property
-    def size(self) -> int:
-        """Side of its crops in pixels."""
-        return self.session.size
-
-    def cut(self, image: NDArray[np.uint8], faces: Iterable[Face]) -> NDArray[np.uint8]:
-        """The faces of an image, uint8 RGB [H, W, 3], as this model wants them: uint8 [K, size, size, 3]."""
-        return cut_faces(image, tuple(faces), self.entry.input.crop, self.session.size)
-
-    def answers(self, crops: NDArray[np.uint8], urgency: Urgency = Urgency.INTERACTIVE) -> Future[Answers]:
-        """Score crops, see `Batcher.submit`; a logit's sigmoid is the calibrated probability of "fake"."""
-        return self.batcher.submit(crops, urgency)
+__all__ = ["Detector", "DetectorSet", "LoadOptions", "chosen_entries"]
 
 
 class DetectorSet:
-    """The face detector and the detectors that a worker scores with.
+    """The face detector and the detectors of a worker, or of one segment that it scores.
 
     Attributes:
         faces: finds the faces.
@@ -100,7 +44,7 @@ class DetectorSet:
         on_batch: OnBatch | None = None,
         on_progress: OnProgress | None = None,
     ) -> Self:
-        """Pull, verify, prepare and warm up models.
+        """Open exactly the models asked for: what is measured must not be something that stands in for it.
 
         Args:
             manifest: where the entries are looked up.
@@ -113,44 +57,23 @@ class DetectorSet:
         Raises:
             ModelError: of any kind; nothing is left running.
         """
-        chosen = chosen_entries(manifest, names)
-        for entry in chosen:
-            require_golden(entry)
-        cache = options.cache
-        paths = {
-            entry.name: sources.resolve(entry, options.cache, offline=options.offline, on_progress=on_progress)
-            for entry in chosen
-        }
-        graphs = {entry.name: graph.prepare(entry, paths[entry.name], cache) for entry in chosen}
+        loader = Loader(manifest, options, on_batch=on_batch, on_progress=on_progress)
+        finder, *others = chosen_entries(manifest, names)
         with ExitStack() as undo:
-            faces = FaceDetector(
-                chosen[0],
-                graphs[chosen[0].name],
-                provider=options.provider,
-                threads=options.threads,
-                limit_s=options.batch_limit_s,
-            )
-            detectors = []
-            for entry in chosen[1:]:
-                session = Session(
-                    entry,
-                    graphs[entry.name],
-                    provider=options.provider,
-                    threads=options.threads,
-                    limit_s=options.batch_limit_s,
-                )
-                batcher = Batcher(
-                    session,
-                    # Waiting to fill more than the model runs at once would gain nothing.
-                    max_batch=min(options.max_batch, entry.buckets[-1]),
-                    max_delay_s=options.max_delay_s,
-                    max_queued=options.max_queued,
-                    on_batch=on_batch,
-                )
-                undo.callback(batcher.close)
-                detectors.append(Detector(entry, session, batcher))
+            opened = []
+            for entry in (finder, *others):
+                model = loader.exactly(entry)
+                undo.callback(model.close)
+                opened.append(model)
             undo.pop_all()
+        faces, detectors = _apart(opened)
         return cls(faces, detectors, None if manifest.fusion is None else manifest.fusion.sha256)
+
+    @classmethod
+    def of(cls, models: Iterable[FaceDetector | Detector], fusion: str | None) -> Self:
+        """A set of models that are loaded, one face detector among them."""
+        faces, detectors = _apart(models)
+        return cls(faces, detectors, fusion)
 
     def __enter__(self) -> Self:
         return self
@@ -165,7 +88,14 @@ class DetectorSet:
     def close(self) -> None:
         """Score what was submitted, then stop."""
         for detector in self.detectors.values():
-            detector.batcher.close()
+            detector.close()
+        self.faces.close()
+
+
+def _apart(models: Iterable[FaceDetector | Detector]) -> tuple[FaceDetector, tuple[Detector, ...]]:
+    opened = tuple(models)
+    (faces,) = (model for model in opened if isinstance(model, FaceDetector))
+    return faces, tuple(model for model in opened if isinstance(model, Detector))
 
 
 def chosen_entries(manifest: Manifest, names: Iterable[str] | None = None) -> tuple[Entry, ...]:

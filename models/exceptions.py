@@ -52,6 +52,10 @@ class ProviderUnavailable(ModelError):
     """This machine cannot run the execution provider that was asked for."""
 
 
+class NoRoom(ModelError):
+    """The memory where a model should run is short of what it needs. May pass."""
+
+
 class InferenceError(ModelError):
     """A batch could not be scored."""
 

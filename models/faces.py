@@ -15,10 +15,13 @@ from models.exceptions import (
     GraphInvalid,
     InferenceError,
     InferenceTimeout,
+    ModelError,
     NonFiniteScore,
+    OutOfMemory,
     ShapeMismatch,
 )
 from models.golden import reproduced
+from models.inference.largest_batch import is_out_of_memory
 from models.inference.providers import AUTO, open_session
 from models.inference.watchdog import DEFAULT_LIMIT_S, WATCHDOG
 from models.manifest import Entry
@@ -95,6 +98,8 @@ class FaceDetector:
         self.provider_reason = opened.reason
         try:
             self.detect([np.zeros((SIDE_STEP, SIDE_STEP, 3), np.uint8)])
+        except OutOfMemory:
+            raise
         except InferenceError as error:
             problem = f"the first run failed: {error.problem}"
             raise GraphInvalid(entry.name, "source", problem) from error
@@ -112,6 +117,7 @@ class FaceDetector:
         Raises:
             ShapeMismatch: a frame is not such an array.
             NonFiniteScore: the model answered NaN or infinity.
+            OutOfMemory: there is no memory for the frames.
             InferenceError: the run failed.
         """
         by_size: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
@@ -134,17 +140,29 @@ class FaceDetector:
 
     def _take(self, session: "InferenceSession") -> str:
         """Use a session, if it answers as it should; return what to say of it."""
-        self._session = session
+        self._session: InferenceSession | None = session
         self._input = session.get_inputs()[0].name
         return reproduced(self.entry, self.scores)
 
+    def close(self) -> None:
+        """Give back its memory, after the runs that are under way. Whoever uses it later gets OutOfMemory."""
+        self._session = None
+
+    def abandon(self, error: ModelError) -> None:  # noqa: ARG002  (nothing waits here)
+        """Give back its memory, see `close`."""
+        self.close()
+
     def _run(self, images: Frame) -> Maps:
+        session = self._session
+        if session is None:
+            raise OutOfMemory(self.entry.name, "run", "gave way to another face detector")
         try:
-            maps = WATCHDOG.run(self._session, list(CENTERFACE_MAPS), {self._input: images}, self._limit_s)
+            maps = WATCHDOG.run(session, list(CENTERFACE_MAPS), {self._input: images}, self._limit_s)
         except TimeoutError as error:
             raise InferenceTimeout(self.entry.name, "run", f"{list(images.shape)} {error}") from error
         except Exception as error:
-            raise InferenceError(self.entry.name, "run", f"{list(images.shape)} failed: {error}") from error
+            kind = OutOfMemory if is_out_of_memory(error) else InferenceError
+            raise kind(self.entry.name, "run", f"{list(images.shape)} failed: {error}") from error
         heat, sizes, offsets, landmarks = maps
         if not np.isfinite(heat).all():
             raise NonFiniteScore(self.entry.name, "output", "the heat map has NaN or infinity")

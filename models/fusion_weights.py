@@ -2,7 +2,8 @@
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import product
 from math import fsum
 from pathlib import Path
 from typing import Annotated
@@ -99,7 +100,8 @@ def load_fusion(spec: FusionSpec | None, entries: Iterable[Entry]) -> FusionTabl
 
     Args:
         spec: of the manifest; without one nothing was learnt.
-        entries: the models that are loaded. Fusions of others are left out.
+        entries: the models that may be loaded. Fusions of others are left out. Where an entry has a twin that runs
+            in its place on a GPU, its fusions hold for that one, too.
 
     Raises:
         FusionError: the file is missing, another than the manifest names, unreadable, or was learnt for other versions.
@@ -113,7 +115,8 @@ def load_fusion(spec: FusionSpec | None, entries: Iterable[Entry]) -> FusionTabl
     digest = hashlib.sha256(content).hexdigest()
     if digest != spec.sha256:
         raise FusionError("fusion", "sha256", f"{spec.path} has {digest}, the manifest says {spec.sha256}")
-    versions = {entry.name: entry.version for entry in entries}
+    known = tuple(entries)
+    versions = {entry.name: entry.version for entry in known}
     table = FusionTable(tuple(_read(content, spec.path)))
     loaded = tuple(each for each in table.fusions if each.weights.keys() <= versions.keys())
     for fusion in loaded:
@@ -121,7 +124,14 @@ def load_fusion(spec: FusionSpec | None, entries: Iterable[Entry]) -> FusionTabl
             if fusion.versions.get(name) != versions[name]:
                 problem = f"learnt for {name} {fusion.versions.get(name)}, loaded is {versions[name]}; learn it again"
                 raise FusionError("fusion", f"{fusion.axis}.versions.{name}", problem)
-    return FusionTable(loaded)
+    twins = {entry.name: entry.on_gpu for entry in known if entry.on_gpu is not None}
+    return FusionTable(tuple(each for fusion in loaded for each in _with_twins(fusion, twins)))
+
+
+def _with_twins(fusion: FusionWeights, twins: Mapping[str, str]) -> Iterable[FusionWeights]:
+    """The fusion, and the same with any of its detectors replaced by their twins, which are the same networks."""
+    for names in product(*((name, twins[name]) if name in twins else (name,) for name in fusion.weights)):
+        yield replace(fusion, weights=dict(zip(names, fusion.weights.values(), strict=True)))
 
 
 def _read(content: bytes, path: Path) -> Iterable[FusionWeights]:

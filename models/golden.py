@@ -19,6 +19,7 @@ from models.exceptions import (
     HashMismatch,
     InferenceError,
     ManifestError,
+    OutOfMemory,
     WeightsMissing,
 )
 from models.manifest import Entry, GoldenSpec
@@ -109,6 +110,7 @@ def reproduced(entry: Entry, answer: Callable[[Pictures], NDArray[np.float32]]) 
 
     Raises:
         GoldenMismatch: it answers otherwise, or fails.
+        OutOfMemory: there is no memory to find out.
         WeightsMissing, HashMismatch, GraphInvalid: see `load_golden`.
     """
     if entry.golden is None:
@@ -116,6 +118,8 @@ def reproduced(entry: Entry, answer: Callable[[Pictures], NDArray[np.float32]]) 
     golden = load_golden(entry)
     try:
         difference = golden.difference(answer(golden.images))
+    except OutOfMemory:
+        raise
     except InferenceError as error:
         raise GoldenMismatch(entry.name, "golden", error.problem) from error
     if difference > golden.tolerance:

@@ -251,7 +251,10 @@ class Entry(_Frozen):
             (activations quantised over the whole batch), the only bucket may be 1.
         full_range: whether INT8 weights have all eight bits: products of two overflow on x64 processors without VNNI,
             where slower kernels are then used.
-        fallback: entry that takes over where this one does not fit.
+        on_gpu: entry of the same network that runs in its place on a GPU: what is quick there is not what is quick on a
+            CPU. Learnt weights of fusions hold for both.
+        fallback: entry that takes over where memory has no room for this one.
+        needs: memory that it was measured to need, MiB by provider, see `fleet models needs`.
         golden: without it the entry may be measured, and not serve.
     """
 
@@ -268,7 +271,9 @@ class Entry(_Frozen):
     buckets: Annotated[tuple[Annotated[int, Field(ge=1, le=256)], ...], Field(min_length=1)] = (1, 4, 16)
     batch_invariant: bool = True
     full_range: bool = False
+    on_gpu: str | None = None
     fallback: str | None = None
+    needs: dict[Annotated[str, Field(pattern=r"^(tensorrt|cuda|cpu)$")], Annotated[float, Field(gt=0)]] = {}
     golden: GoldenSpec | None = None
 
     @field_validator("buckets")
@@ -296,7 +301,7 @@ class Entry(_Frozen):
 
 
 class Manifest(_Frozen):
-    """All entries of one manifest file. Names are unique; a fallback exists and shares the role.
+    """All entries of one manifest file. Names are unique; what stands in for an entry exists and shares its role.
 
     Attributes:
         extends: `builtin` (the fleet's own) or the path of a manifest whose entries come after this one's, so
@@ -371,6 +376,17 @@ class Manifest(_Frozen):
         """The entry of the same network in fp32, called like it and `_fp32`, if there is one."""
         return next((each for each in self.entries if each.name == f"{entry.name}{FP32}"), None)
 
+    def chain(self, entry: Entry) -> tuple[Entry, ...]:
+        """The entry, its fallback, that one's fallback and so on."""
+        chain = [entry]
+        while chain[-1].fallback is not None:
+            chain.append(self.entry(chain[-1].fallback))
+        return tuple(chain)
+
+    def for_gpu(self, entry: Entry) -> Entry:
+        """The entry to run on a GPU in an entry's place; mostly itself."""
+        return entry if entry.on_gpu is None else self.entry(entry.on_gpu)
+
     def chosen(self, roles: Iterable[Role | str] = tuple(Role)) -> tuple[Entry, ...]:
         """The entries that serve these roles: the first of each, and all of `liveness`, which are made to be summed."""
         of_roles = [(Role(role), self.by_role(role)) for role in roles]
@@ -394,6 +410,9 @@ class Manifest(_Frozen):
                     raise ManifestError(entry.name, "fallback", f"leads back to {following.name}")
                 seen.add(following.name)
                 step = following
+            twin = None if entry.on_gpu is None else by_name.get(entry.on_gpu)
+            if entry.on_gpu is not None and (twin is None or twin.role is not entry.role or twin is entry):
+                raise ManifestError(entry.name, "on_gpu", f"no other entry {entry.on_gpu} of role {entry.role}")
         return self
 
 

@@ -62,6 +62,9 @@ class Metrics:
         self.model_provider = self._gauge(
             "fleet_model_provider", "1 for the provider that runs a model.", ("model", "version", "provider")
         )
+        self.model_stands_in = self._gauge(
+            "fleet_model_stands_in", "1 while something else serves for a model for want of memory.", ("model",)
+        )
         self.media_bytes_read = self._counter("fleet_media_bytes_read", "Bytes of media read.", ("scheme",))
         self.frames = self._counter("fleet_frames", "Frames looked at.")
         self.faces = self._counter("fleet_faces", "Faces found.", ("usable",))

@@ -12,7 +12,7 @@ from typing import Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from models.exceptions import BatcherClosed, BatcherFull
+from models.exceptions import BatcherClosed, BatcherFull, ModelError
 from models.manifest import Entry
 
 Crops = NDArray[np.uint8]
@@ -105,8 +105,8 @@ class _Part:
 class Batcher:
     """One thread that scores what many submit.
 
-    Every future that `submit` gave out ends: with its answers, with the error of its own crops, or with
-    BatcherClosed. Crops of one submission may go in several batches; a batch that fails is run again
+    Every future that `submit` gave out ends: with its answers, with the error of its own crops, with BatcherClosed, or
+    with the error of `abandon`. Crops of one submission may go in several batches; a batch that fails is run again
     submission by submission, so that an error reaches only those whose crops cause it.
 
     Args:
@@ -139,6 +139,7 @@ class Batcher:
         self._clock = clock
         self._lanes = {urgency: _Lane(SHARES[urgency]) for urgency in Urgency}
         self._closed = False
+        self._abandoned: ModelError | None = None
         lock = threading.Lock()
         self._work = threading.Condition(lock)
         self._room = threading.Condition(lock)
@@ -173,6 +174,7 @@ class Batcher:
             ShapeMismatch: the images are not crops for this model.
             BatcherFull: no room within `timeout_s`.
             BatcherClosed: closed, before or while waiting.
+            ModelError: of `abandon`.
         """
         self._session.check(images)
         submission = _Submission(images, self._clock(), np.empty((len(images), self._session.columns), np.float32))
@@ -184,7 +186,7 @@ class Batcher:
             if not self._room.wait_for(lambda: self._closed or self._has_room(lane, len(images)), timeout_s):
                 raise BatcherFull(self._name, "max_queued", f"{lane.queued} crops wait, {self._max_queued} may")
             if self._closed:
-                raise BatcherClosed(self._name, "submit", "the batcher is closed")
+                raise self._ended("the batcher is closed")
             first = self.queued == 0
             lane.waiting.append(submission)
             lane.queued += len(images)
@@ -195,8 +197,16 @@ class Batcher:
 
     def close(self) -> None:
         """Score what waits, without delay, and stop. Further submissions raise; it may be called again."""
+        self._stop(None)
+
+    def abandon(self, error: ModelError) -> None:
+        """Stop after the batch that runs; what waits, and what is submitted later, gets the error."""
+        self._stop(error)
+
+    def _stop(self, error: ModelError | None) -> None:
         with self._work:
             self._closed = True
+            self._abandoned = self._abandoned or error
             self._work.notify_all()
             self._room.notify_all()
         if threading.current_thread() is not self._thread:
@@ -218,14 +228,22 @@ class Batcher:
                 self._room.notify_all()
             for submission in left:
                 if not submission.future.done():
-                    reason = BatcherClosed(self._name, "run", "the batcher's thread ended")
-                    submission.future.set_exception(reason)
+                    submission.future.set_exception(self._ended("the batcher's thread ended"))
+
+    def _ended(self, problem: str) -> ModelError:
+        """A new error each time: several threads raise it."""
+        given = self._abandoned
+        if given is None:
+            return BatcherClosed(self._name, "submit", problem)
+        return type(given)(given.entry, given.field, given.problem)
 
     def _next_batch(self) -> list[_Part]:
         """Wait for a full batch, a deadline or closing; empty when closed and nothing waits."""
         with self._work:
             while True:
                 self._wait_for_batch()
+                if self._abandoned is not None:
+                    return []
                 parts = self._take()
                 self._room.notify_all()
                 # All that was waiting may have been cancelled.

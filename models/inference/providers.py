@@ -1,12 +1,13 @@
 """Open an ONNX Runtime session on the fastest provider that this machine has."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from models.exceptions import GoldenMismatch, GraphInvalid, ProviderUnavailable
+from models.exceptions import GoldenMismatch, GraphInvalid, OutOfMemory, ProviderUnavailable
 from models.inference.cpus import available_cpus
 from models.inference.installed import installed_runtimes, the_runtime
+from models.inference.largest_batch import is_out_of_memory
 from models.manifest import Entry
 
 # Said here, where the module would be missing, or half of one and half of another.
@@ -49,6 +50,7 @@ def open_session(
         ProviderUnavailable: the provider asked for is not there.
         GraphInvalid: ONNX Runtime refuses the graph.
         GoldenMismatch: no provider's session was accepted.
+        OutOfMemory: there is no memory to load it.
     """
     if provider != AUTO and provider not in PROVIDERS:
         problem = f"{provider} is none of {', '.join([AUTO, *PROVIDERS])}"
@@ -91,7 +93,33 @@ def _open(entry: Entry, graph: Path, provider: str, threads: int | None) -> ort.
     try:
         return ort.InferenceSession(graph, options, providers=[provider])
     except Exception as error:
+        if is_out_of_memory(error):
+            raise OutOfMemory(entry.name, "source", f"no memory to load it: {error}") from error
         raise GraphInvalid(entry.name, "source", f"ONNX Runtime refuses {graph}: {error}") from error
+
+
+def tried(provider: str) -> Sequence[str]:
+    """Return the providers that a setting allows, fastest first, whether this machine has them or not.
+
+    Raises:
+        ProviderUnavailable: there is no provider of that name.
+    """
+    if provider == AUTO:
+        return tuple(PROVIDERS)
+    if provider not in PROVIDERS:
+        problem = f"{provider} is none of {', '.join([AUTO, *PROVIDERS])}"
+        raise ProviderUnavailable("models", "provider", problem)
+    return (provider,)
+
+
+def require_installed(entry: Entry, provider: str) -> None:
+    """Make sure that the installed ONNX Runtime has a provider.
+
+    Raises:
+        ProviderUnavailable: it has not.
+    """
+    if PROVIDERS[provider] not in ort.get_available_providers():
+        raise ProviderUnavailable(entry.name, "provider", "not in the installed onnxruntime")
 
 
 def new_run_options() -> ort.RunOptions:

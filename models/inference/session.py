@@ -164,6 +164,10 @@ class Session:
             raise GraphInvalid(self.entry.name, "output.layout", problem)
         return np.column_stack([logits, *heat])[:count]
 
+    def close(self) -> None:
+        """Give back its memory. It must not be used any more."""
+        del self._session
+
     def _bucket(self, count: int) -> int:
         """The smallest that holds so many crops."""
         return next(size for size in self.entry.buckets if size >= count)
@@ -173,7 +177,7 @@ class Session:
         for bucket in self.entry.buckets:
             try:
                 self.run(np.zeros((bucket, self.size, self.size, 3), np.uint8))
-            except NonFiniteScore:
+            except (NonFiniteScore, OutOfMemory):
                 raise
             except InferenceError as error:
                 raise GraphInvalid(self.entry.name, "source", f"the first run failed: {error.problem}") from error

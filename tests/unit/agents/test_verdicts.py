@@ -9,9 +9,10 @@ import pytest
 
 from agents.analysis import Failure, SegmentResult, load_result
 from agents.media.exceptions import MediaError, MediaErrorKind
-from agents.verdicts import ModelFacts, alert, repeated, unread, verdict
+from agents.models_used import ModelUsed
+from agents.verdicts import alert, repeated, unread, verdict
 from models.evidence import FrameEvidence
-from models.fusion import DetectorFacts, logit
+from models.fusion import logit
 from models.policy import DEFAULT_POLICY, Policy
 from models.scenes import view
 from schemas.examples import SEGMENT, UPLOAD
@@ -19,7 +20,6 @@ from schemas.media import AnalysisOptions, ContentType, Segment
 from schemas.verdict import (
     Axis,
     Label,
-    ModelVersion,
     Outcome,
     RecommendedAction,
     RiskLevel,
@@ -28,12 +28,16 @@ from schemas.verdict import (
 from tests.support.evidence import POOR, RIGHT, clip, face, frame
 
 NOW = SEGMENT.received_at + timedelta(seconds=3)
-FACTS = ModelFacts(
-    versions=(
-        ModelVersion(name="screen-a", role="screen", version="1", sha256="0" * 64, provider="CPUExecutionProvider"),
-    ),
-    detectors=(DetectorFacts("screen-a", "screen", threshold=0.5),),
-    preprocessing={"screen-a": "abc"},
+SCREEN = ModelUsed(
+    name="screen-a",
+    role="screen",
+    version="1",
+    sha256="0" * 64,
+    provider="cpu",
+    provider_reason="asked for",
+    preprocessing="abc",
+    threshold=0.5,
+    thresholds={},
 )
 GREY = b64encode(view(np.full((90, 160, 3), 128, np.uint8))).decode()
 WHITE = b64encode(view(np.full((90, 160, 3), 255, np.uint8))).decode()
@@ -50,6 +54,7 @@ def result(
         model_set="models",
         started_at_ms=int(SEGMENT.planned_at.timestamp() * 1000) + 50,
         failure=failure,
+        models=(SCREEN,) if frames else (),
         first_view=seen if frames else "",
         last_view=seen if frames else "",
         seconds={"fetch": 0.1, "decode": 0.2, "faces": 0.3, "score": 0.4},
@@ -59,11 +64,10 @@ def result(
 def judged(
     *results: SegmentResult,
     segment: Segment = SEGMENT,
-    facts: ModelFacts = FACTS,
     policy: Policy = DEFAULT_POLICY,
     timeline_frames: int = 32,
 ) -> Verdict:
-    return verdict(segment, results, facts, policy, timeline_frames=timeline_frames, now=NOW)
+    return verdict(segment, results, policy, timeline_frames=timeline_frames, now=NOW)
 
 
 def later(frames: Sequence[FrameEvidence], by_s: int) -> tuple[FrameEvidence, ...]:
@@ -210,13 +214,14 @@ def test_a_frame_scores_as_its_most_suspicious_face() -> None:
     ]
 
 
-def with_liveness(threshold: float = 0.5) -> ModelFacts:
-    return replace(FACTS, detectors=(*FACTS.detectors, DetectorFacts("liveness-a", "liveness", threshold)))
+def with_liveness(frames: Sequence[FrameEvidence], threshold: float = 0.5) -> SegmentResult:
+    liveness = replace(SCREEN, name="liveness-a", role="liveness", threshold=threshold)
+    return replace(result(frames), models=(SCREEN, liveness))
 
 
 def test_liveness_is_no_part_of_the_score_of_a_frame() -> None:
     frames = [frame(0, face({"screen-a": logit(0.2), "liveness-a": logit(0.9)}))]
-    found = judged(result(frames), facts=with_liveness())
+    found = judged(with_liveness(frames))
     assert found.frames[0].score == pytest.approx(0.2)
     assert found.segments[0].score == pytest.approx(0.2)
     assert found.frames[0].faces[0].scores["liveness-a"] == pytest.approx(0.9)
@@ -231,7 +236,7 @@ def test_suspicious_stretches_are_those_above_the_threshold() -> None:
 
 def test_a_threshold_of_liveness_makes_no_stretch_suspicious() -> None:
     frames = [frame(number, face({"screen-a": logit(0.2), "liveness-a": 0.0})) for number in range(4)]
-    assert judged(result(frames), facts=with_liveness(threshold=0.05)).suspicious_segments == ()
+    assert judged(with_liveness(frames, threshold=0.05)).suspicious_segments == ()
 
 
 def test_a_still_has_no_stretches_of_time() -> None:
@@ -254,7 +259,7 @@ def test_a_verdict_says_what_it_takes_to_get_it_again() -> None:
         "policy.authentic_below": 0.4,
     }
     assert reproduction.libraries["av"] == version("av")
-    assert judged(result(CLEAN)).models == FACTS.versions
+    assert judged(result(CLEAN)).models == (SCREEN.reported,)
 
 
 def test_segments_scored_by_different_models_say_so() -> None:
@@ -277,9 +282,7 @@ def test_timings_are_summed_over_segments() -> None:
 
 def test_the_id_of_a_verdict_depends_on_media_plan_models_and_policy_alone() -> None:
     first = judged(result(CLEAN))
-    later_on = verdict(
-        SEGMENT, [result(MANIPULATED)], FACTS, DEFAULT_POLICY, timeline_frames=1, now=NOW + timedelta(days=1)
-    )
+    later_on = verdict(SEGMENT, [result(MANIPULATED)], DEFAULT_POLICY, timeline_frames=1, now=NOW + timedelta(days=1))
     assert later_on.verdict_id == first.verdict_id
     for changed in ({"plan_fingerprint": "other"}, {"model_set": "other"}, {"policy": "default/2"}):
         assert judged(result(CLEAN), segment=SEGMENT.model_copy(update=changed)).verdict_id != first.verdict_id
@@ -374,7 +377,7 @@ def test_other_verdicts_raise_none(quiet: Verdict) -> None:
 
 def test_the_axes_of_a_verdict_are_those_that_were_asked() -> None:
     frames = [frame(0, face({"screen-a": 0.0, "liveness-a": 0.0}))]
-    assert [axis.axis for axis in judged(result(frames), facts=with_liveness()).axes] == [
+    assert [axis.axis for axis in judged(with_liveness(frames)).axes] == [
         Axis.MANIPULATION,
         Axis.LIVENESS,
     ]

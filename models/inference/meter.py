@@ -1,0 +1,91 @@
+"""How much memory is left: of this machine or container, and of a GPU."""
+
+import os
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol
+
+from models.inference.cpus import CGROUP
+from models.inference.providers import CPU
+
+MEMINFO = Path("/proc/meminfo")
+_KIB = 1024
+
+
+class MemoryMeter(Protocol):
+    """Reads how much memory is left where a provider runs."""
+
+    def free(self, provider: str) -> int | None:
+        """Return the bytes that are free for models on `provider`; None where it cannot be known."""
+
+
+@dataclass(frozen=True, slots=True)
+class MachineMeter:
+    """The real one.
+
+    On the CPU it is what the kernel says can be had without swapping (`MemAvailable` of proc_meminfo(5)), or what the
+    container's limit leaves (cgroup v2, `memory.max` less `memory.current`, where the page cache that can be let go
+    counts as free). On a GPU it is what NVML says of the first device that this process sees.
+
+    Attributes:
+        meminfo: the kernel's file.
+        cgroup: the folder of this process's control group.
+    """
+
+    meminfo: Path = MEMINFO
+    cgroup: Path = CGROUP
+
+    def free(self, provider: str) -> int | None:
+        """Return the free bytes, see `MemoryMeter`."""
+        if provider != CPU:
+            return _free_of_gpu()
+        known = [each for each in (self._available(), self._left_by_limit()) if each is not None]
+        return min(known, default=None)
+
+    def _available(self) -> int | None:
+        try:
+            fields = dict(line.split(":", 1) for line in self.meminfo.read_text().splitlines() if ":" in line)
+            return int(fields["MemAvailable"].split()[0]) * _KIB
+        except (OSError, KeyError, ValueError):
+            return None
+
+    def _left_by_limit(self) -> int | None:
+        try:
+            limit = (self.cgroup / "memory.max").read_text().strip()
+            used = int((self.cgroup / "memory.current").read_text())
+            lines = (self.cgroup / "memory.stat").read_text().splitlines()
+            if limit == "max":
+                return None
+            inactive = next(int(line.split()[1]) for line in lines if line.startswith("inactive_file "))
+            return max(0, int(limit) - max(0, used - inactive))
+        except (OSError, ValueError, StopIteration):
+            return None
+
+
+def _free_of_gpu() -> int | None:
+    """Bytes free on the first device that CUDA shows to this process; None without NVML or such a device."""
+    try:
+        nvml: Any = import_module("pynvml")
+    except ImportError:
+        return None
+    return free_by_nvml(nvml)
+
+
+def free_by_nvml(nvml: Any, visible: str | None = None) -> int | None:
+    """Return the free bytes of the first device that CUDA shows to this process; None where NVML cannot say.
+
+    Args:
+        nvml: the module `pynvml`, of the package nvidia-ml-py.
+        visible: CUDA_VISIBLE_DEVICES: indices or UUIDs, of which the first counts; without it device 0.
+    """
+    first = (os.environ.get("CUDA_VISIBLE_DEVICES") if visible is None else visible) or "0"
+    first = first.split(",")[0].strip()
+    try:
+        nvml.nvmlInit()
+        handle = (
+            nvml.nvmlDeviceGetHandleByIndex(int(first)) if first.isdigit() else nvml.nvmlDeviceGetHandleByUUID(first)
+        )
+        return int(nvml.nvmlDeviceGetMemoryInfo(handle).free)
+    except nvml.NVMLError:
+        return None

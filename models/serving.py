@@ -1,0 +1,309 @@
+"""The models that a worker serves with: leased to each segment, changed while it runs, replaced where memory is short.
+
+A segment leases one set of models and keeps it to its end. A change loads the new model beside the old one and then
+gives it to the segments that begin; the old one is closed when the last segment that has it ends.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from threading import Condition, Lock
+
+from models.detectors import DetectorSet
+from models.exceptions import ModelError, NoRoom, OutOfMemory
+from models.inference.admission import Return
+from models.inference.placing import Placed, Spot
+from models.loading import AnyModel, Loader, why
+from models.manifest import Entry, Role
+from models.selection import Choice, Selection
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """One model as it serves.
+
+    Attributes:
+        wanted: the entry that was asked for.
+        entry: the entry that runs: the one wanted, its twin for GPUs, or what stands in; none where nothing has room.
+        share: of the media that it judges, 0 to 1.
+        provider: what runs it; empty where nothing does.
+        reason: why it runs there, and why nothing better does.
+        stands_in: whether memory was short of something better.
+    """
+
+    wanted: Entry
+    entry: Entry | None
+    share: float
+    provider: str
+    reason: str
+    stands_in: bool
+
+
+@dataclass(slots=True, eq=False)
+class _Held:
+    """A model that is loaded, and by how many segments it is in use."""
+
+    placed: Placed[AnyModel]
+    users: int = 0
+    retired: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class _Slot:
+    """The place of an entry that is wanted.
+
+    Attributes:
+        held: what serves; none where nothing has room, or while that is found out.
+        missing: why nothing serves.
+        placing: whether it is being found out.
+        full: where memory ran out.
+        back: when something better is tried again.
+    """
+
+    wanted: Entry
+    back: Return
+    held: _Held | None = None
+    missing: ModelError | None = None
+    placing: bool = False
+    full: set[Spot] = field(default_factory=set)
+
+
+OnChange = Callable[[], None]
+
+
+class Serving:
+    """Models of all roles, from `open` to `close`. For any number of threads.
+
+    Args:
+        loader: opens models.
+        selection: what is asked for.
+        on_change: called after anything was changed, in the thread that did it.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(
+        self,
+        loader: Loader,
+        selection: Selection,
+        *,
+        on_change: OnChange = lambda: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._loader = loader
+        self._selection = selection
+        self._on_change = on_change
+        self._clock = clock
+        self._slots: dict[str, _Slot] = {}
+        self._sets: dict[tuple[int, ...], DetectorSet] = {}
+        self._changing = Lock()
+        self._changed = Condition()
+
+    @property
+    def selection(self) -> Selection:
+        """What is asked for now."""
+        return self._selection
+
+    def open(self) -> None:
+        """Load all that is asked for.
+
+        Raises:
+            ModelError: something cannot be had; nothing is left running.
+        """
+        with self._changing:
+            slots = self._loaded(self._selection.names)
+            with self._changed:
+                self._slots = slots
+        self._on_change()
+
+    def close(self) -> None:
+        """Finish what was submitted, and let go of all models."""
+        with self._changing, self._changed:
+            slots, self._slots = self._slots, {}
+            self._sets.clear()
+        for slot in slots.values():
+            if slot.held is not None:
+                slot.held.placed.opened.close()
+
+    @contextmanager
+    def lease(self, media_id: str) -> Iterator[DetectorSet]:
+        """Give the models that judge one media; they stay until the block ends.
+
+        Raises:
+            NoRoom, OutOfMemory: memory is short of all that could serve. May pass, see `tend`.
+        """
+        with self._changed:
+            names = self._wait_for(media_id)
+            held = [self._held(name) for name in names]
+            for each in held:
+                each.users += 1
+            detectors = self._set(held)
+        try:
+            yield detectors
+        finally:
+            with self._changed:
+                for each in held:
+                    each.users -= 1
+                done = [each for each in held if each.retired and each.users == 0]
+            for each in done:
+                each.placed.opened.close()
+
+    def _wait_for(self, media_id: str) -> Sequence[str]:
+        """Wait while a model is being replaced that had to go; with the lock held."""
+
+        def names() -> Sequence[str]:
+            return [entry.name for entry in self._selection.entries(media_id)]
+
+        self._changed.wait_for(lambda: not any(self._slots[name].placing for name in names()))
+        return names()
+
+    def _held(self, name: str) -> _Held:
+        slot = self._slots[name]
+        if slot.held is not None:
+            return slot.held
+        missing = slot.missing or NoRoom(name, "needs", "nothing is loaded")
+        raise type(missing)(missing.entry, missing.field, missing.problem)
+
+    def _set(self, held: Sequence[_Held]) -> DetectorSet:
+        key = tuple(map(id, held))
+        if key not in self._sets:
+            fusion = self._loader.manifest.fusion
+            opened = [each.placed.opened for each in held]
+            self._sets[key] = DetectorSet.of(opened, None if fusion is None else fusion.sha256)
+        return self._sets[key]
+
+    def switch(self, role: Role, choice: Choice) -> None:
+        """Let other models serve a role: loaded and checked beside the old ones, which serve until then.
+
+        Raises:
+            ModelError: it cannot be; nothing has changed.
+        """
+        with self._changing:
+            selection = self._selection.switched(role, choice)
+            slots = self._loaded([name for name in selection.names if name not in self._slots])
+            with self._changed:
+                self._slots |= slots
+                self._selection = selection
+                self._sets.clear()
+                gone = [self._slots.pop(name) for name in self._slots.keys() - set(selection.names)]
+                unused = [held for slot in gone if (held := _retire(slot)) is not None]
+            for held in unused:
+                held.placed.opened.close()
+        self._on_change()
+
+    def step_down(self, error: OutOfMemory, detectors: DetectorSet) -> None:
+        """Replace the model that ran out of memory by what stands in for it. Whoever else uses it gets its error.
+
+        Args:
+            error: names the model.
+            detectors: the set that it came from; where it was replaced since, nothing is done.
+        """
+        failed = detectors.faces if error.entry == detectors.faces.entry.name else detectors.detectors[error.entry]
+        with self._changing:
+            with self._changed:
+                found = [each for each in self._slots.values() if each.held and each.held.placed.opened is failed]
+                if not found:
+                    return
+                (slot,) = found
+                slot.placing = True
+                slot.full.add(slot.held.placed.spot if slot.held else Spot(slot.wanted, ""))
+                slot.held = None
+                self._sets.clear()
+            failed.abandon(OutOfMemory(error.entry, error.field, error.problem))
+            self._place(slot)
+        self._on_change()
+
+    def tend(self) -> None:
+        """Bring back what memory was short of, where there has been room for it for a while. To be called regularly."""
+        changed = False
+        with self._changing:
+            for slot in list(self._slots.values()):
+                if slot.held is None:
+                    slot.full.clear()
+                    self._place(slot)
+                    changed |= slot.held is not None
+                elif slot.held.placed.short:
+                    changed |= self._bring_back(slot, slot.held)
+        if changed:
+            self._on_change()
+
+    def _bring_back(self, slot: _Slot, held: _Held) -> bool:
+        best = held.placed.short[0]
+        if not slot.back.due(ample=self._loader.options.admission.ample(best.entry, best.provider)):
+            return False
+        slot.full.clear()
+        try:
+            placed = self._loader.placed(slot.wanted, keep=held.placed)
+        except ModelError as error:
+            _log.warning("%s was tried again: %s", slot.wanted.name, error)
+            slot.back.failed()
+            return False
+        if placed.opened is held.placed.opened:
+            slot.back.failed()
+            return False
+        with self._changed:
+            retired = _retire(slot)
+            slot.held = _Held(placed)
+            slot.back = Return(self._clock)
+            self._sets.clear()
+        if retired is not None:
+            retired.placed.opened.close()
+        return True
+
+    def _place(self, slot: _Slot) -> None:
+        """Find what can serve in a slot, or why nothing can."""
+        held, missing = None, None
+        try:
+            held = _Held(self._loader.placed(slot.wanted, slot.full))
+        except ModelError as error:
+            missing = error
+        with self._changed:
+            slot.held, slot.missing, slot.placing = held, missing, False
+            self._changed.notify_all()
+
+    def _loaded(self, names: Sequence[str]) -> dict[str, _Slot]:
+        slots: dict[str, _Slot] = {}
+        try:
+            for name in names:
+                wanted = self._loader.manifest.entry(name)
+                placed = self._loader.placed(wanted)
+                slots[name] = _Slot(wanted, Return(self._clock), _Held(placed))
+        except BaseException:
+            for slot in slots.values():
+                if slot.held is not None:
+                    slot.held.placed.opened.close()
+            raise
+        return slots
+
+    @property
+    def served(self) -> Sequence[Served]:
+        """What serves now, in the order of the roles."""
+        with self._changed:
+            choices = list(self._selection.choices.values())
+            return [
+                _served(self._slots[name], choice, name)
+                for choice in choices
+                for name in choice.all
+                if name in self._slots
+            ]
+
+
+def _retire(slot: _Slot) -> _Held | None:
+    """Let a slot's model go; return it where nobody uses it, to be closed. The last user closes it otherwise."""
+    held = slot.held
+    if held is None:
+        return None
+    held.retired = True
+    return held if held.users == 0 else None
+
+
+def _served(slot: _Slot, choice: Choice, name: str) -> Served:
+    canary = choice.share if choice.canary else 0.0
+    share = (canary if name in choice.canary else 0.0) + (1.0 - canary if name in choice.models else 0.0)
+    if slot.held is None:
+        return Served(slot.wanted, None, share, "", "" if slot.missing is None else str(slot.missing), stands_in=False)
+    placed = slot.held.placed
+    return Served(slot.wanted, placed.opened.entry, share, placed.opened.provider, why(placed), bool(placed.short))
