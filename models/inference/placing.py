@@ -18,6 +18,9 @@ class Spot:
     entry: Entry
     provider: str
 
+    def __hash__(self) -> int:
+        return hash((self.entry.name, self.provider))
+
     def __str__(self) -> str:
         return f"{self.entry.name} on {self.provider}"
 

@@ -113,7 +113,8 @@ def write_entries(path: Path, entries: list[dict[str, Any]]) -> Manifest:
     """Write a manifest, with golden vectors of the entries whose networks lie beside it; return it."""
     for fields in entries:
         if fields["source"]["kind"] == "file" and "golden" not in fields:
-            made = Manifest.of({"entries": [fields]}, path).entries[0]
+            alone = {name: value for name, value in fields.items() if name not in {"fallback", "on_gpu"}}
+            made = Manifest.of({"entries": [alone]}, path).entries[0]
             golden = make_golden(made, path.parent / fields["source"]["path"]).golden
             fields["golden"] = keep_golden(made, golden, path.parent).model_dump(mode="json")["golden"]
     path.write_text("entries:\n" + indent(yaml.safe_dump(entries, sort_keys=False), "  "))

@@ -7,45 +7,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from onnxruntime.capi.onnxruntime_pybind11_state import Fail, RuntimeException
 
 from models.exceptions import InferenceError, OutOfMemory
 from models.graph import prepare
 from models.inference.largest_batch import PATIENCE, LargestBatch, is_out_of_memory
 from models.inference.session import Session
+from tests.support.cramped import FULL, Cramped, cramp
 from tests.support.tiny_models import SIZE, entry, write_brightness
-
-FULL = (
-    "[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : Non-zero status code returned while running Conv node. Name:'' "
-    "Status Message: bfc_arena.cc:376 void* onnxruntime::BFCArena::AllocateRawInternal(size_t, bool, "
-    "onnxruntime::Stream*) Failed to allocate memory for requested buffer of size 8388608000"
-)
-
-
-class Cramped:
-    """A session whose runs of more than `room` crops fail as ONNX Runtime's do on a full device."""
-
-    def __init__(self, inner: object, room: int) -> None:
-        self.inner = inner
-        self.room = room
-        self.batches: list[int] = []
-
-    def run(self, outputs: list[str], feeds: dict[str, NDArray[np.uint8]], options: object) -> object:
-        (images,) = feeds.values()
-        self.batches.append(len(images))
-        if len(images) > self.room:
-            raise RuntimeException(FULL)
-        return self.inner.run(outputs, feeds, options)  # type: ignore[attr-defined]
 
 
 def cramped(folder: Path, room: int) -> tuple[Session, Cramped]:
     digest = write_brightness(folder / "tiny.onnx")
     model = entry(path=folder / "tiny.onnx", sha256=digest, buckets=[1, 4, 16])
     session = Session(model, prepare(model, folder / "tiny.onnx", folder / "cache"), threads=1)
-    device = Cramped(session._session, room)
-    session._session = device
-    return session, device
+    return session, cramp(session, room)
 
 
 CROPS = np.random.default_rng(1).integers(0, 256, (21, SIZE, SIZE, 3), np.uint8)
@@ -137,6 +113,7 @@ from pathlib import Path
 from models.inference import providers
 from models.graph import prepare
 from models.inference.session import Session
+from tests.support.cramped import FULL, Cramped, cramp
 from tests.support.tiny_models import SIZE, constant, entry, save
 
 folder = Path(sys.argv[1])
