@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Mapping
 
+from agents.control.models import PlannedModels, SteeredModels
 from agents.inspection import Inspector
 from agents.media.decoder import SandboxPolicy
 from agents.media.fetch import Fetcher
 from agents.media.frames import DecodeBudget
 from agents.media.policy import FetchPolicy
-from agents.model_set import LoadedModels, selection
+from agents.model_set import LoadedModels
 from agents.runtime.agent import Agent
 from agents.runtime.metrics import Metrics
 from agents.scorer import Scorer
@@ -46,13 +47,13 @@ def decoder_policy(settings: Settings, handlers: int) -> SandboxPolicy:
     )
 
 
-def scorer(settings: Settings, metrics: Metrics, handlers: int) -> Scorer:
-    """Return what scores segments, for so many handlers."""
+def scorer(settings: Settings, metrics: Metrics, models: LoadedModels, handlers: int) -> Scorer:
+    """Return what scores segments with some models, for so many handlers."""
     limits = ScoringLimits(detection_side=settings.segments.detection_side, max_faces=settings.segments.max_faces)
     return Scorer(
         fetcher(settings.media),
         decoder_policy(settings, handlers),
-        LoadedModels(settings.models, metrics),
+        models,
         limits,
         metrics,
         max_side=settings.media.max_side,
@@ -66,11 +67,12 @@ def _uploads(settings: Settings, metrics: Metrics) -> Agent:
         metrics,
         trust_declared_sha256=settings.uploads.trust_declared_sha256,
     )
-    return Uploads(settings, inspector, selection(settings.models))
+    return Uploads(settings, inspector, PlannedModels(settings, Segments.name))
 
 
 def _segments(settings: Settings, metrics: Metrics) -> Agent:
-    return Segments(settings, scorer(settings, metrics, settings.segments.concurrency), metrics)
+    models = SteeredModels(settings, metrics, Segments.name)
+    return Segments(settings, scorer(settings, metrics, models, settings.segments.concurrency), metrics)
 
 
 AGENTS: Mapping[str, Callable[[Settings, Metrics], Agent]] = {

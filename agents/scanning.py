@@ -14,7 +14,7 @@ from agents.decoders import Decoders
 from agents.inspection import Inspector
 from agents.media.exceptions import MediaError
 from agents.media.frames import FramePlan
-from agents.model_set import selection
+from agents.model_set import LoadedModels, selection
 from agents.plans import plan
 from agents.policies import policy_book
 from agents.runtime.metrics import Metrics
@@ -52,7 +52,7 @@ class Scanner:
         self._policies = policy_book(settings.policies)
         metrics = Metrics()
         self._inspector = Inspector(fetcher(media), decoder_policy(settings, 1), metrics, trust_declared_sha256=False)
-        self._scorer = scorer(self._settings, metrics, 1)
+        self._scorer = scorer(self._settings, metrics, LoadedModels(settings.models, metrics), 1)
         self._pictures = Decoders(decoder_policy(settings, 1))
         self._fetcher = fetcher(media)
 

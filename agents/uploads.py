@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import ClassVar
 
+from agents.control.models import PlannedModels
 from agents.inspection import Inspected, Inspector
 from agents.media.exceptions import MediaError
 from agents.plans import plan
@@ -13,7 +14,6 @@ from agents.runtime.messages import Handled, Incoming, Outgoing
 from agents.settings import Settings
 from agents.verdicts import repeated, unread
 from agents.windows import EarlierVerdicts, connect
-from models.selection import Selection
 from schemas.media import ContentType, MediaUpload, Priority, Segment
 from schemas.verdict import Progress, Verdict
 from topics import catalogue
@@ -39,7 +39,7 @@ class Uploads(Agent):
         self,
         settings: Settings,
         inspector: Inspector,
-        models: Selection,
+        models: PlannedModels,
         now: Callable[[], datetime] = _now,
     ) -> None:
         self._settings = settings
@@ -120,9 +120,11 @@ class Uploads(Agent):
         )
 
     def open(self) -> None:
-        """Start the decoders."""
+        """Start the decoders, and learn which models will answer."""
         self._inspector.open()
+        self._models.open()
 
     def close(self) -> None:
-        """Stop them."""
+        """Stop both."""
+        self._models.close()
         self._inspector.close()

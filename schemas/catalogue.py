@@ -1,5 +1,6 @@
 """Every event schema, by name."""
 
+from schemas.control import ModelSwitch, WorkerReport
 from schemas.event import Event
 from schemas.media import MediaUpload, Segment
 from schemas.moderation import Action, Alert, Review
@@ -8,5 +9,16 @@ from schemas.verdict import Progress, Verdict
 
 EVENTS: dict[str, type[Event]] = {
     event.schema_name: event
-    for event in (MediaUpload, Segment, Verdict, Progress, Alert, Action, Review, StreamControl)
+    for event in (
+        MediaUpload,
+        Segment,
+        Verdict,
+        Progress,
+        Alert,
+        Action,
+        Review,
+        StreamControl,
+        ModelSwitch,
+        WorkerReport,
+    )
 }

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
+from schemas.control import ModelSwitch, RefusedSwitch, WorkerModel, WorkerReport
 from schemas.event import Event
 from schemas.identity import alert_id, derive, verdict_id
 from schemas.media import AnalysisOptions, ContentType, DetectionLevel, MediaInfo, MediaRef, MediaUpload, Segment
@@ -236,8 +237,56 @@ STREAM_CONTROL = StreamControl(
     at=_UPLOADED_AT,
 )
 
+MODEL_SWITCH = ModelSwitch(
+    role="primary",
+    models=("blend_primary",),
+    canary=("blend_primary_fp32",),
+    canary_share=0.1,
+    by="operator@ops.example.org",
+    at=_UPLOADED_AT,
+)
+
+WORKER_REPORT = WorkerReport(
+    worker="segments-0",
+    agent="segments",
+    state="serving",
+    models=(
+        WorkerModel(
+            role="primary",
+            wanted="blend_primary",
+            name="blend_primary",
+            version="2",
+            share=0.9,
+            provider="cpu",
+            reason="first that opened; golden vector to 0.1",
+            stands_in=False,
+        ),
+    ),
+    refused=(
+        RefusedSwitch(
+            role="synthetic",
+            models=("clip_large",),
+            reason="clip_large: name: no such entry",
+            at=_UPLOADED_AT,
+        ),
+    ),
+    started_at=_UPLOADED_AT,
+    at=_UPLOADED_AT + timedelta(seconds=30),
+)
+
 EXAMPLES: Mapping[str, Event] = {
     example.schema_name: example
-    for example in (UPLOAD, SEGMENT, VERDICT, PROGRESS, ALERT, ACTION, REVIEW, STREAM_CONTROL)
+    for example in (
+        UPLOAD,
+        SEGMENT,
+        VERDICT,
+        PROGRESS,
+        ALERT,
+        ACTION,
+        REVIEW,
+        STREAM_CONTROL,
+        MODEL_SWITCH,
+        WORKER_REPORT,
+    )
 }
 """By the name of the schema."""

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Literal
 
+from schemas.control import ModelSwitch, WorkerReport
 from schemas.event import Event
 from schemas.media import MediaUpload, Segment
 from schemas.moderation import Action, Alert, Review
@@ -210,6 +211,27 @@ REVIEWS = Topic(
     retention=timedelta(days=365),
     dead_letter=True,
 )
+CONTROL = Topic(
+    name="fleet.control",
+    schema=ModelSwitch,
+    key="role, with @ and the agent where only one is meant",
+    summary="What operators ask of running workers; the last word for each key stands.",
+    produced_by="operators",
+    consumed_by=("uploads", "segments"),
+    partitions=1,
+    retention=None,
+    cleanup="compact",
+)
+WORKERS = Topic(
+    name="fleet.workers",
+    schema=WorkerReport,
+    key="worker",
+    summary="What workers serve with, and which switches they could not follow.",
+    produced_by="segments",
+    consumed_by=("operators",),
+    partitions=1,
+    retention=timedelta(hours=1),
+)
 
 TOPICS: tuple[Topic, ...] = (
     UPLOADS,
@@ -222,6 +244,8 @@ TOPICS: tuple[Topic, ...] = (
     ALERTS,
     ACTIONS,
     REVIEWS,
+    CONTROL,
+    WORKERS,
 )
 
 

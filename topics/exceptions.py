@@ -13,6 +13,10 @@ class ProvisioningFailed(TopicError):
     """The broker refused to create or grow a topic."""
 
 
+class NotPublishable(TopicError):
+    """An event that no message can be made of."""
+
+
 class MessageInvalid(TopicError):
     """A message that cannot be read. `reason` is one of the dead-letter reasons."""
 

@@ -54,6 +54,7 @@ CODES = {
     "models.exceptions.PolicyError": ExitCode.SETTINGS_INVALID,
     "models.exceptions.ModelError": ExitCode.MODELS_INVALID,
     "topics.exceptions.UnknownTopic": ExitCode.USAGE,
+    "topics.exceptions.NotPublishable": ExitCode.USAGE,
     "topics.exceptions.TopicError": ExitCode.UNAVAILABLE,
 }
 """By full name, so that no command imports what it does not use."""

@@ -33,6 +33,22 @@ class ImportedRole(StrEnum):
     LIVENESS = "liveness"
 
 
+class SwitchedRole(StrEnum):
+    """The `models.manifest.Role` of any model."""
+
+    FACES = "faces"
+    SCREEN = "screen"
+    PRIMARY = "primary"
+    SYNTHETIC = "synthetic"
+    LIVENESS = "liveness"
+
+
+class SteeredAgent(StrEnum):
+    """An agent whose workers follow switches."""
+
+    SEGMENTS = "segments"
+
+
 class Crop(StrEnum):
     """The kind of a `models.manifest.CropSpec`."""
 
@@ -109,6 +125,62 @@ def make_golden_vectors(
     from agents.cli.golden import check as hold_against, golden
 
     (hold_against if check else golden)(names or [])
+
+
+OnlyOption = Annotated[
+    SteeredAgent | None, typer.Option("--only", help="Ask workers of this agent alone.", show_default="all")
+]
+WaitOption = Annotated[float, typer.Option("--wait", min=0.0, help="Wait so many seconds for the workers' answers.")]
+
+
+@models_app.command("switch", rich_help_panel="Change while workers run")
+def switch_models(
+    asked: Annotated[str, typer.Argument(metavar="ROLE=NAME", help="The role and its new model.", show_default=False)],
+    only: OnlyOption = None,
+    canary: Annotated[
+        str | None,
+        typer.Option(metavar="SHARE", help="Let it judge a share of the media, such as 10%, beside the present one."),
+    ] = None,
+    wait: WaitOption = 60.0,
+) -> None:
+    """Let workers that run serve a role with another model: loaded and checked beside the old one, then swapped.
+
+    What was asked for stays asked for: workers that start later follow. A worker that cannot keeps its old model and
+    says why; the command then exits with 5. Segments in hand end with the models that they began with.
+
+    Example: [cyan]fleet models switch primary=blend_primary_fp32 --canary 10%[/]
+    """
+    from agents.cli.switch import switch
+
+    switch(asked, None if only is None else only.value, canary, wait)
+
+
+@models_app.command("reset", rich_help_panel="Change while workers run")
+def reset_models(
+    role: Annotated[SwitchedRole, typer.Argument(help="The role.", show_default=False)],
+    only: OnlyOption = None,
+    wait: WaitOption = 60.0,
+) -> None:
+    """Give a role back to the model that the manifest prefers.
+
+    Example: [cyan]fleet models reset primary[/]
+    """
+    from agents.cli.switch import reset
+
+    reset(role.value, None if only is None else only.value, wait)
+
+
+@models_app.command("status", rich_help_panel="Change while workers run")
+def show_serving(
+    as_json: Annotated[bool, typer.Option("--json", help="Print a worker's report a line, as JSON.")] = False,
+) -> None:
+    """Show what every worker serves with, what it refused, and what was asked for.
+
+    Example: [cyan]fleet models status[/]
+    """
+    from agents.cli.switch import status
+
+    status(as_json=as_json)
 
 
 @models_app.command("import", rich_help_panel="Serve")

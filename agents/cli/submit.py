@@ -1,7 +1,6 @@
 """`fleet submit`: upload events published as a content pipeline would, and followed to their verdicts."""
 
 import json
-import logging
 import re
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -12,30 +11,25 @@ from pathlib import Path
 from time import monotonic
 
 import typer
-from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from pydantic import ValidationError
 from rich.live import Live
 
 from agents.cli.console import ERR, OUT, complain
-from agents.cli.exits import CommandFailed, ExitCode
+from agents.cli.exits import ExitCode
 from agents.cli.outcomes import exit_for, print_verdicts
 from agents.following import Follower, Uploads
+from agents.publishing import publish
 from agents.report.progress import ProgressLines, UploadProgress
-from agents.runtime.clients import connection
 from agents.runtime.deadline import Deadline
-from agents.runtime.exceptions import Unavailable
 from agents.settings import KafkaSettings, load_settings
 from schemas.media import AnalysisOptions, DetectionLevel, MediaRef, MediaUpload, Priority
 from topics.catalogue import UPLOADS
-from topics.serialisation import encode, explain
+from topics.serialisation import explain
 
 _URI = re.compile(r"[a-z][a-z0-9+.-]*://")
 _READ_S = 0.1
 _CONNECT_S = 10.0
 """How long the broker may take to answer at all, seconds."""
-_SILENT = logging.getLogger(f"{__name__}.librdkafka")
-_SILENT.addHandler(logging.NullHandler())
-_SILENT.propagate = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +55,7 @@ def submit(media: Sequence[str], options: SubmitOptions) -> None:
     Raises:
         typer.BadParameter: a file is not there, or a value cannot be in an event.
         SettingsInvalid: a setting cannot be.
+        NotPublishable: an event is too large.
         Unavailable: the broker is away.
         typer.Exit: verdicts did not come in time, or lead to another exit code than 0.
     """
@@ -121,33 +116,8 @@ def _content_id(uri: str, now: datetime) -> str:
 
 
 def _publish(kafka: KafkaSettings, events: Sequence[MediaUpload], timeout_s: float) -> None:
-    refused: list[KafkaError] = []
-
-    def report(error: KafkaError | None, _: Message) -> None:
-        if error is not None:
-            refused.append(error)
-
-    producer = Producer(
-        connection(kafka) | {"enable.idempotence": True, "message.timeout.ms": int(timeout_s * 1000)}, logger=_SILENT
-    )
     with ERR.status(f"publishing to {kafka.bootstrap_servers}"):
-        try:
-            for event in events:
-                message = encode(event)
-                producer.produce(
-                    kafka.topic_prefix + UPLOADS.name,
-                    key=message.key,
-                    value=message.value,
-                    headers=list(message.headers.items()),
-                    on_delivery=report,
-                )
-        except KafkaException as error:
-            raise CommandFailed(ExitCode.USAGE, f"the event cannot be published: {error.args[0].str()}") from error
-        # A little longer than the messages' own timeout, which then says why.
-        left = producer.flush(timeout_s + 1.0)
-    if refused or left:
-        why = refused[0].str() if refused else f"no answer within {timeout_s:g} s"
-        raise Unavailable("kafka", f"{kafka.bootstrap_servers}: {why}")
+        publish(kafka, UPLOADS, events, timeout_s)
 
 
 def _follow(follower: Follower, uploads: Uploads, deadline: Deadline) -> None:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from agents.assembly import scorer
+from agents.model_set import LoadedModels
 from agents.runtime.messages import Handled, Incoming
 from agents.runtime.metrics import Metrics
 from agents.segments import Segments
@@ -185,7 +186,8 @@ class Recording(Segments):
     """Segments, one at a time, writing down their order."""
 
     def __init__(self, fleet: Fleet, metrics: Metrics, order: list[str]) -> None:
-        super().__init__(fleet.settings, scorer(fleet.settings, metrics, 1), metrics)
+        models = LoadedModels(fleet.settings.models, metrics)
+        super().__init__(fleet.settings, scorer(fleet.settings, metrics, models, 1), metrics)
         self.concurrency = 1
         self._order = order
 
