@@ -172,6 +172,7 @@ def reset_models(
 
 @models_app.command("status", rich_help_panel="Change while workers run")
 def show_serving(
+    why: Annotated[bool, typer.Option("--why", help="Say of every model why it runs where it does.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print a worker's report a line, as JSON.")] = False,
 ) -> None:
     """Show what every worker serves with, what it refused, and what was asked for.
@@ -180,7 +181,7 @@ def show_serving(
     """
     from agents.cli.switch import status
 
-    status(as_json=as_json)
+    status(reasons=why, as_json=as_json)
 
 
 @models_app.command("import", rich_help_panel="Serve")

@@ -16,7 +16,7 @@ from agents.control.log import TopicLog
 from agents.control.switches import choice_of
 from agents.model_set import manifest
 from agents.publishing import publish
-from agents.report.serving import switches_table, workers_table
+from agents.report.serving import switches_table, workers_view
 from agents.report.wording import counted
 from agents.runtime.deadline import Deadline
 from agents.runtime.exceptions import Unavailable
@@ -84,8 +84,12 @@ def reset(role: str, only: str | None, wait_s: float) -> None:
     _ask(load_settings(), event, wait_s)
 
 
-def status(*, as_json: bool) -> None:
+def status(*, reasons: bool, as_json: bool) -> None:
     """Show what every worker serves with, and what was asked for.
+
+    Args:
+        reasons: why each model runs where it does.
+        as_json: a worker's report a line in place of tables.
 
     Raises:
         SettingsInvalid: a setting cannot be.
@@ -100,7 +104,7 @@ def status(*, as_json: bool) -> None:
         return
     asked = list(in_force(_switches(kafka)).values())
     if workers:
-        OUT.print(workers_table(workers, now))
+        OUT.print(workers_view(workers, now, reasons=reasons))
     else:
         note("no worker says that it serves")
     if asked:
@@ -169,7 +173,7 @@ def _ask(settings: Settings, event: ModelSwitch, wait_s: float) -> None:
     if not meant:
         note("no worker that is meant says that it serves; those that start later follow")
         return
-    OUT.print(workers_table(meant, now))
+    OUT.print(workers_view(meant, now))
     refused = [heard for heard in meant if answered(heard.report, event, choice) is Answer.REFUSED]
     if refused:
         complain(f"{counted(len(refused), 'worker')} of {len(meant)} refused; the old models stay there")

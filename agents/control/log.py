@@ -22,7 +22,7 @@ _SILENT.propagate = False
 
 _AT_ONCE = 100
 _LOOK_UP_S = 5.0
-"""How long a broker may take to say whether it has the topic, seconds."""
+"""How long a broker may take at most to say whether it has the topic, seconds."""
 _TURN_S = 0.5
 
 E = TypeVar("E", bound=Event)
@@ -57,7 +57,10 @@ class TopicLog(Generic[E]):
         ends = monotonic() + timeout_s
         events: list[E] = []
         while (left_s := ends - monotonic()) > 0:
-            events += self.read(min(left_s, _TURN_S))
+            if self._left is None:
+                self._assigned(min(left_s, _LOOK_UP_S))
+            else:
+                events += self.read(min(left_s, _TURN_S))
             if self._left is not None and not self._left:
                 return events, True
             if self._missing:
@@ -72,7 +75,7 @@ class TopicLog(Generic[E]):
 
     def _assigned(self, timeout_s: float) -> bool:
         try:
-            known = self._consumer.list_topics(self._name, timeout=max(timeout_s, _LOOK_UP_S)).topics[self._name]
+            known = self._consumer.list_topics(self._name, timeout=timeout_s).topics[self._name]
         except KafkaException as error:
             _log.debug("%s: %s", self._name, error)
             return False
