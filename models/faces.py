@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -23,6 +24,7 @@ from models.exceptions import (
 from models.golden import reproduced
 from models.inference.largest_batch import is_out_of_memory
 from models.inference.providers import AUTO, open_session
+from models.inference.turns import Turns
 from models.inference.watchdog import DEFAULT_LIMIT_S, WATCHDOG
 from models.manifest import Entry
 
@@ -73,6 +75,7 @@ class FaceDetector:
         graph: the prepared graph of the entry (`models.graph.prepare`).
         min_score: 0-1, from which a place is a face.
         limit_s: how long frames of one size may take, seconds.
+        turns: on the device, where other models share it; without it runs of several threads overlap.
 
     Raises:
         ProviderUnavailable, GraphInvalid, GoldenMismatch: see `open_session`; GraphInvalid also where the first run
@@ -89,10 +92,12 @@ class FaceDetector:
         threads: int | None = None,
         min_score: float = MIN_SCORE,
         limit_s: float = DEFAULT_LIMIT_S,
+        turns: Turns | None = None,
     ) -> None:
         self.entry = entry
         self.min_score = min_score
         self._limit_s = limit_s
+        self._turns = turns
         opened = open_session(entry, graph, provider=provider, threads=threads, accept=self._take)
         self.provider = opened.provider
         self.provider_reason = opened.reason
@@ -157,7 +162,8 @@ class FaceDetector:
         if session is None:
             raise OutOfMemory(self.entry.name, "run", "gave way to another face detector")
         try:
-            maps = WATCHDOG.run(session, list(CENTERFACE_MAPS), {self._input: images}, self._limit_s)
+            with nullcontext() if self._turns is None else self._turns.turn(self.entry.name):
+                maps = WATCHDOG.run(session, list(CENTERFACE_MAPS), {self._input: images}, self._limit_s)
         except TimeoutError as error:
             raise InferenceTimeout(self.entry.name, "run", f"{list(images.shape)} {error}") from error
         except Exception as error:

@@ -15,10 +15,12 @@ from models.faces import Face, FaceDetector
 from models.golden import require_golden
 from models.inference.admission import Admission
 from models.inference.batcher import Batcher, OnBatch, Urgency
+from models.inference.cpus import available_cpus
 from models.inference.meter import MachineMeter
 from models.inference.placing import Placed, Spot, Step, place
-from models.inference.providers import AUTO, require_installed, tried
+from models.inference.providers import AUTO, CPU, require_installed, tried
 from models.inference.session import Answers, Session
+from models.inference.turns import Turns
 from models.inference.watchdog import DEFAULT_LIMIT_S
 from models.manifest import Entry, Manifest, Role
 from models.sources import OnProgress
@@ -118,6 +120,9 @@ class Loader:
         self.options = options
         self._on_batch = on_batch
         self._on_progress = on_progress
+        # As many at once as there are CPUs: one at a time scores 6 % fewer frames a second on two, no limit as many.
+        self._cpu_turns = Turns(available_cpus())
+        self._gpu_turns = Turns()
 
     def exactly(self, entry: Entry) -> AnyModel:
         """Open this entry and nothing in its place, on the fastest provider that takes it.
@@ -158,9 +163,10 @@ class Loader:
         weights = sources.resolve(entry, options.cache, offline=options.offline, on_progress=self._on_progress)
         prepared = graph.prepare(entry, weights, options.cache)
         threads, limit_s = options.threads, options.batch_limit_s
+        turns = None if provider == AUTO else self._cpu_turns if provider == CPU else self._gpu_turns
         if entry.role is Role.FACES:
-            return FaceDetector(entry, prepared, provider=provider, threads=threads, limit_s=limit_s)
-        session = Session(entry, prepared, provider=provider, threads=threads, limit_s=limit_s)
+            return FaceDetector(entry, prepared, provider=provider, threads=threads, limit_s=limit_s, turns=turns)
+        session = Session(entry, prepared, provider=provider, threads=threads, limit_s=limit_s, turns=turns)
         batcher = Batcher(
             session,
             # Waiting to fill more than the model runs at once would gain nothing.

@@ -18,6 +18,7 @@ from models.exceptions import (
 from models.golden import reproduced
 from models.inference.largest_batch import LargestBatch, is_out_of_memory
 from models.inference.providers import AUTO, open_session
+from models.inference.turns import Turns
 from models.inference.watchdog import DEFAULT_LIMIT_S, WATCHDOG
 from models.manifest import Entry
 
@@ -40,6 +41,7 @@ class Session:
 
     Args:
         limit_s: how long a batch may take, seconds.
+        turns: on the device, where other models share it.
 
     Raises:
         ProviderUnavailable, GraphInvalid, GoldenMismatch: see `open_session`; GraphInvalid also where the first run
@@ -56,6 +58,7 @@ class Session:
         threads: int | None = None,
         warm_up: bool = True,
         limit_s: float = DEFAULT_LIMIT_S,
+        turns: Turns | None = None,
     ) -> None:
         if entry.input.size is None:
             raise GraphInvalid(entry.name, "input.size", "a face detector answers no logits")
@@ -65,6 +68,7 @@ class Session:
         self._padding = {n: np.zeros((n, *sides), np.uint8) for n in entry.buckets if n > 1}
         self.limit = LargestBatch(entry.name, entry.buckets)
         self._limit_s = limit_s
+        self._turns = turns or Turns()
         opened = open_session(entry, graph, provider=provider, threads=threads, accept=self._take)
         self.provider = opened.provider
         self.provider_reason = opened.reason
@@ -152,7 +156,8 @@ class Session:
             images = padded
         feeds = {self._input: images}
         try:
-            logits, *heat = WATCHDOG.run(self._session, self._outputs, feeds, self._limit_s)
+            with self._turns.turn(self.entry.name):
+                logits, *heat = WATCHDOG.run(self._session, self._outputs, feeds, self._limit_s)
         except TimeoutError as error:
             problem = f"a batch of {bucket} {error}"
             raise InferenceTimeout(self.entry.name, "run", problem) from error
