@@ -5,6 +5,7 @@ from onnx import GraphProto, ModelProto, TensorProto, helper, shape_inference
 
 from models.chain import Chain, add_chain, append_chain, shape_of
 from models.exceptions import GraphInvalid
+from models.face_maps import FACE_MAPS
 from models.heads import load_head
 from models.manifest import Entry, TokensSpec
 
@@ -15,21 +16,22 @@ EMBEDDINGS = "fleet/embeddings"
 PROBABILITY_MARGIN = 1e-6
 # Embeddings shorter than this are no picture's; keeps the division finite.
 SMALLEST_NORM = 1e-12
-# CenterFace's maps and their channels: heatmap, log size, offset, landmarks.
-CENTERFACE_MAPS = {"537": 1, "538": 2, "539": 2, "540": 10}
 
 
 def free_maps(entry: Entry, model: ModelProto) -> None:
-    """Let CenterFace's maps have any size."""
+    """Let a face detector's maps be of any number of frames of any size."""
     graph = model.graph
+    maps = FACE_MAPS[entry.output.layout]
     stated = {value.name: shape_of(value) for value in graph.output}
-    if {name: shape[1:2] for name, shape in stated.items()} != {n: [c] for n, c in CENTERFACE_MAPS.items()}:
-        problem = f"CenterFace answers channels {CENTERFACE_MAPS}, the graph {stated}"
-        raise GraphInvalid(entry.name, "output.layout", problem)
+    for name, wanted in maps.outputs.items():
+        shape = stated.get(name, [])
+        channel = next(at for at, side in enumerate(wanted) if isinstance(side, int))
+        if len(shape) != len(wanted) or shape[channel] != wanted[channel]:
+            problem = f"{maps.name} answers {dict(maps.outputs)}, the graph {stated}"
+            raise GraphInvalid(entry.name, "output.layout", problem)
     del graph.output[:]
     graph.output.extend(
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", channels, "h", "w"])
-        for name, channels in CENTERFACE_MAPS.items()
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, list(wanted)) for name, wanted in maps.outputs.items()
     )
 
 

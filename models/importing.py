@@ -17,6 +17,8 @@ from google.protobuf.message import DecodeError
 from models.chain import shape_of
 from models.checkpoints.reading import read_bytes, read_checkpoint, without_prefixes
 from models.exceptions import CheckpointError, ImportIncomplete, ManifestError
+from models.face_maps import FACE_MAPS
+from models.faces import FaceDetector
 from models.families.catalogue import ARCHITECTURES, Architecture, Format, recognised
 from models.families.state import StateDict
 from models.golden import Golden
@@ -69,6 +71,13 @@ class Facts:
     fake_index: int | None = None
 
 
+FACE_INPUTS: Mapping[Family, Mapping[str, Any]] = {
+    Family.CENTERFACE: {"colour": "RGB", "scale": 1.0},
+    Family.YUNET: {"colour": "BGR", "scale": 1.0},
+}
+"""What face detectors were trained to see."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Network:
     """A graph as it is written, and what its format implies of how it is spoken to."""
@@ -117,7 +126,7 @@ def import_checkpoint(
     fields = {
         "name": name,
         "version": facts.version,
-        "role": role or (Role.LIVENESS if source is Format.MINIFASNET else Role.PRIMARY),
+        "role": role or _usual_role(source, network.family),
         "family": network.family,
         "source": {"kind": "file", "path": f"{name}.onnx", "sha256": hashlib.sha256(network.content).hexdigest()},
         "licence": licence,
@@ -128,6 +137,12 @@ def import_checkpoint(
     golden = _try_out(fields, network.content)
     into.mkdir(parents=True, exist_ok=True)
     return _put(fields, network.content, golden, into)
+
+
+def _usual_role(source: Format, family: Family) -> Role:
+    if family.value in FACE_MAPS:
+        return Role.FACES
+    return Role.LIVENESS if source is Format.MINIFASNET else Role.PRIMARY
 
 
 def _published(name: str, source: Format, facts: Facts) -> tuple[str, str]:
@@ -189,6 +204,8 @@ def _stored_graph(file: Path, name: str, architecture: str | None, facts: Facts)
     # Protocol buffers take an empty file, and some others, for a message without anything in it.
     if not graph.graph.node:
         raise CheckpointError(file.name, "file", "is no ONNX graph: it has no nodes")
+    if architecture in FACE_MAPS:
+        return _Network(content, Family(architecture), FACE_INPUTS[Family(architecture)], {"layout": architecture})
     if facts.layout is None:
         raise ImportIncomplete(name, "layout", "a graph does not say whether it answers scores or probabilities")
     stored = {tensor.name for tensor in graph.graph.initializer}
@@ -203,14 +220,14 @@ def _input_fields(network: _Network, facts: Facts) -> dict[str, Any]:
     given = {"size": facts.size, "colour": facts.colour, "scale": facts.scale, "mean": facts.mean, "std": facts.std}
     crop = {"kind": facts.crop, "margin": facts.margin}
     fields = dict(network.input) | {key: value for key, value in given.items() if value is not None}
-    fields["crop"] = dict(fields.get("crop", {})) | {key: value for key, value in crop.items() if value is not None}
-    return fields
+    told = dict(fields.get("crop", {})) | {key: value for key, value in crop.items() if value is not None}
+    return fields | ({"crop": told} if told else {})
 
 
 def _output_fields(name: str, network: _Network, facts: Facts) -> dict[str, Any]:
     given = {"layout": facts.layout, "fake_index": facts.fake_index}
     fields = dict(network.output) | {key: value for key, value in given.items() if value is not None}
-    if "fake_index" not in fields:
+    if "fake_index" not in fields and fields.get("layout") not in FACE_MAPS:
         problem = "the checkpoint does not say which class is fake; of one score: 1 where it grows with fake, else 0"
         raise ImportIncomplete(name, "fake_index", problem)
     return fields
@@ -222,7 +239,12 @@ def _try_out(fields: Mapping[str, Any], content: bytes) -> Golden:
         entry = _validated([fields], Path(folder) / MANIFEST_NAME).entries[0]
         weights = Path(folder) / "network.onnx"
         weights.write_bytes(content)
-        session = Session(entry, prepare(entry, weights, Path(folder)), provider=CPU, warm_up=False)
+        graph = prepare(entry, weights, Path(folder))
+        if entry.role is Role.FACES:
+            # Opened, it has looked at a black frame.
+            FaceDetector(entry, graph, provider=CPU).close()
+            return make_golden(entry, weights).golden
+        session = Session(entry, graph, provider=CPU, warm_up=False)
         noise = np.random.default_rng(1).integers(0, 256, (1, session.size, session.size, 3), np.uint8)
         session.run(np.concatenate([np.zeros_like(noise), noise]))
         return make_golden(entry, weights).golden

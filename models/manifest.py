@@ -158,8 +158,8 @@ class OutputSpec(_Frozen):
 
     Attributes:
         layout: `logit` one raw score, `sigmoid` one probability, `logits` one raw score per class, `softmax`
-            one probability per class, `embedding` a vector for the entry's head, `centerface` the four maps
-            of a CenterFace.
+            one probability per class, `embedding` a vector for the entry's head, `centerface` and `yunet`
+            the maps of such a face detector.
         name: name of the graph's output, where it has several.
         tokens: of layout `embedding`, in place of the graph's output: the embedding is made of these inner tensors,
             each pooled and made of length 1, side by side. What no such tensor needs is left out of the graph.
@@ -170,7 +170,7 @@ class OutputSpec(_Frozen):
         suspicion: of role `screen`: calibrated probability of a track from which other detectors are asked.
     """
 
-    layout: Literal["logit", "sigmoid", "logits", "softmax", "embedding", "centerface"]
+    layout: Literal["logit", "sigmoid", "logits", "softmax", "embedding", "centerface", "yunet"]
     name: str | None = None
     tokens: tuple[TokensSpec, ...] = ()
     fake_index: Annotated[int, Field(ge=0)] = 1
@@ -287,7 +287,7 @@ class Entry(_Frozen):
     def _fits_together(self) -> Self:
         finds_faces = self.role is Role.FACES
         layout = self.output.layout
-        if finds_faces != (layout == "centerface"):
+        if finds_faces != (layout in {"centerface", "yunet"}):
             raise ManifestError(self.name, "output.layout", f"{layout} does not serve role {self.role}")
         if finds_faces != (self.input.size is None):
             raise ManifestError(self.name, "input.size", "every model but a face detector has one")

@@ -68,13 +68,15 @@ def _table(entry: Entry) -> Table:
     spec, output = entry.input, entry.output
     one_score = output.layout in {"logit", "sigmoid"}
     answer = MEANINGS[output.fake_index] if one_score else f"class {output.fake_index} is fake"
+    finds_faces = entry.role is Role.FACES
+    crop = f"{spec.crop.kind}, margin {spec.crop.margin:g}, {spec.size} px {spec.colour}"
     for label, value in (
         ("entry", f"{entry.name} {entry.version}"),
         ("role", entry.role),
         ("family", entry.family),
-        ("crop", f"{spec.crop.kind}, margin {spec.crop.margin:g}, {spec.size} px {spec.colour}"),
+        ("sees", f"frames of any size, {spec.colour}" if finds_faces else crop),
         ("pixels", f"(x · {spec.scale:.6g} - {_triple(spec.mean)}) / {_triple(spec.std)}"),
-        ("answer", f"{output.layout}: {answer}"),
+        ("answer", "faces" if finds_faces else f"{output.layout}: {answer}"),
         ("licence", entry.licence),
         ("origin", entry.origin),
         ("sha256", entry.source.sha256),

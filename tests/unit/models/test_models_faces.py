@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from skimage.data import astronaut
 
 from models.exceptions import GraphInvalid, ShapeMismatch
-from models.faces import Face, FaceDetector, decode, reduced_size, suppress
+from models.faces import Face, FaceDetector, reduced_size, suppress
 from models.graph import fold
 from models.manifest import Manifest
 from tests.support.tiny_models import write_brightness
@@ -91,28 +91,8 @@ def test_boxes_stay_in_the_frame(detector: FaceDetector, photograph: NDArray[np.
 
 def test_a_network_that_is_no_centerface_is_refused(tmp_path: Path, manifest: Manifest) -> None:
     write_brightness(tmp_path / "m.onnx")
-    with pytest.raises(GraphInvalid, match="CenterFace answers channels"):
+    with pytest.raises(GraphInvalid, match="CenterFace answers"):
         fold(manifest.entry("centerface"), tmp_path / "m.onnx")
-
-
-def test_maps_decode_to_boxes_and_landmarks() -> None:
-    heat, sizes, offsets, marks = (np.zeros((channels, 8, 16), np.float32) for channels in (1, 2, 2, 10))
-    heat[0, 3, 5] = 0.9
-    sizes[:, 3, 5] = np.log([6.0, 4.0])
-    offsets[:, 3, 5] = (0.25, -0.25)
-    marks[:, 3, 5] = [0.1, 0.2, 0.1, 0.8, 0.5, 0.5, 0.9, 0.3, 0.9, 0.7]
-    boxes, scores, points = decode(heat, sizes, offsets, marks, 0.5)
-    # Centre at cell (x 5 - 0.25 + 0.5, y 3 + 0.25 + 0.5), 4 cells wide and 6 high, 4 pixels a cell.
-    np.testing.assert_allclose(boxes, [[13, 3, 29, 27]], atol=1e-5)
-    np.testing.assert_allclose(scores, [0.9])
-    np.testing.assert_allclose(points[0, 0], [13 + 0.2 * 16, 3 + 0.1 * 24], atol=1e-5)
-    np.testing.assert_allclose(points[0, 3], [13 + 0.3 * 16, 3 + 0.9 * 24], atol=1e-5)
-
-
-def test_maps_without_a_face_decode_to_none() -> None:
-    heat, sizes, offsets, marks = (np.zeros((channels, 4, 4), np.float32) for channels in (1, 2, 2, 10))
-    boxes, scores, points = decode(heat, sizes, offsets, marks, 0.5)
-    assert (boxes.shape, scores.shape, points.shape) == ((0, 4), (0,), (0, 5, 2))
 
 
 def test_of_boxes_that_overlap_the_best_stays() -> None:
