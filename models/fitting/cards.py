@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from statistics import fmean
 
 from models.fitting.report import FaceReport, FitReport, Rate, Separation, Speed
-from models.manifest import Entry
+from models.manifest import Entry, Family
 
 
 def synthetic_card(report: FitReport, entry: Entry) -> str:
@@ -105,19 +105,25 @@ def synthetic_card(report: FitReport, entry: Entry) -> str:
     )
 
 
+_FACE_DETECTORS = {
+    Family.CENTERFACE: "CenterFace (Xu et al. 2019, arXiv 1911.03599)",
+    Family.YUNET: "YuNet (Wu et al. 2023, https://doi.org/10.1007/s11633-023-1423-y)",
+}
+
+
 def face_card(report: FaceReport, entry: Entry) -> str:
     """The card of the face detector, Markdown."""
     return _document(
         f"# {entry.name} {entry.version}: where are faces?",
-        "CenterFace (Xu et al. 2019, arXiv 1911.03599): a small anchor-free detector of faces and five landmarks. "
-        "Decoding and suppression are ours (`models/faces.py`). Written by `fleet models measure-faces` from "
+        f"{_FACE_DETECTORS[entry.family]}: a small anchor-free detector of faces and five landmarks. Decoding "
+        "and suppression are ours (`models/faces.py`). Written by `fleet models measure-faces` from "
         f"`{entry.name}.json`.",
         "## Facts",
         _table(
             ("", ""),
             (
                 ("weights", f"`{_source(entry)}`, sha256 `{entry.source.sha256[:16]}…`, fp32, {entry.licence}"),
-                ("input", "RGB, 0-255, any size; sides filled up to multiples of 32"),
+                ("input", f"{entry.input.colour}, 0-255, any size; sides filled up to multiples of 32"),
                 (
                     "output",
                     "boxes, scores 0-1, landmarks: eyes, nose, mouth corners, left before right",
@@ -127,7 +133,7 @@ def face_card(report: FaceReport, entry: Entry) -> str:
         ),
         "## Recall",
         "Share of pictures with at least one face found; all show a face. Close-ups that fill the picture are what "
-        "it misses.",
+        "is missed.",
         _table(
             ("folder", "pictures", "with a face", "recall", "median size, px"),
             ((r.name, r.files, r.found, f"{r.found / r.files:.1%}", round(r.median_side_px)) for r in report.recall),
