@@ -12,6 +12,7 @@ from time import sleep
 from typing import IO
 
 from agents.local import launch
+from agents.placement import Place
 from agents.runtime.deadline import Deadline
 
 _POLL_S = 0.05
@@ -24,29 +25,44 @@ class Worker:
     """One process to run an agent in."""
 
     label: str
-    """What to call it: the agent's name, with a number from the second worker on."""
+    """What to call it: the agent's name, with its place, or with a number from the second worker on."""
     agent: str
     environment: Mapping[str, str]
     """Added to the environment of this process."""
+    device: str = ""
+    """UUID of the GPU or slice that it cannot do without."""
 
 
-def workers(agents: Sequence[str], *, instance: str = "", health_port: int = 0) -> list[Worker]:
-    """Return a worker for each name, so that no two share a label, an instance or a fixed port.
+def workers(
+    agents: Sequence[str],
+    *,
+    instance: str = "",
+    health_port: int = 0,
+    places: Mapping[str, Sequence[Place]] | None = None,
+) -> list[Worker]:
+    """Return a worker for each name, or for each place of a name, so that no two share a label, instance or fixed port.
 
     Args:
         agents: names; one may come several times.
         instance: `runtime.instance` of this process.
         health_port: `runtime.health_port`; a fixed one is the first worker's, the others take the next ones.
+        places: by agent, where its workers run; an agent without any has one worker for each time it is named.
     """
+    asked: list[tuple[str, Place | None]] = [
+        (agent, place) for agent in agents for place in (places or {}).get(agent) or (None,)
+    ]
     planned = []
-    for position, agent in enumerate(agents):
-        number = agents[:position].count(agent) + 1
-        environment = {}
+    for position, (agent, place) in enumerate(asked):
+        number = [name for name, _ in asked[:position]].count(agent) + 1
+        environment = {} if place is None else dict(place.environment)
         if health_port > 0:
             environment["FLEET_RUNTIME__HEALTH_PORT"] = str(health_port + position)
         if instance and number > 1:
             environment["FLEET_RUNTIME__INSTANCE"] = f"{instance}-{number}"
-        planned.append(Worker(agent if number == 1 else f"{agent}.{number}", agent, environment))
+        if place is not None:
+            planned.append(Worker(f"{agent}@{place.label}", agent, environment, place.uuid))
+        else:
+            planned.append(Worker(agent if number == 1 else f"{agent}.{number}", agent, environment))
     return planned
 
 
