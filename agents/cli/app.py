@@ -197,17 +197,29 @@ def run(
     agents: Annotated[
         list[str], typer.Argument(metavar="AGENT…", help="uploads, segments, sink, or all.", show_default=False)
     ],
+    devices: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|LIST",
+            help="A worker of segments for each device: auto, or 0,1 or 0:1 (MIG slice) or GPU-… or MIG-… or cpu:2.",
+            show_default=False,
+        ),
+    ] = "",
 ) -> None:
     """Run agents until SIGTERM or Ctrl-C: one in this process, several in a supervised process each.
 
     A name given twice makes two workers. When an agent ends by itself, the others are drained, and the exit code is
     that agent's. With a fixed FLEET_RUNTIME__HEALTH_PORT the agents take that port and the ones after it.
 
-    Example: [cyan]fleet run uploads segments segments sink[/]
+    With [cyan]--devices[/] each GPU or MIG slice gets a worker of its own; one that ends is started again while the
+    others go on, and only when it keeps failing are they drained. [cyan]auto[/] takes every one there is, and the CPU
+    where there is none.
+
+    Example: [cyan]fleet run uploads segments segments sink[/] … [cyan]fleet run all --devices auto[/]
     """
     from agents.cli.run import run as run_agents
 
-    run_agents(agents)
+    run_agents(agents, devices)
 
 
 @app.command(rich_help_panel="Operate")

@@ -46,6 +46,7 @@ CODES = {
     "agents.runtime.exceptions.Unavailable": ExitCode.UNAVAILABLE,
     "agents.runtime.exceptions.AgentStopped": ExitCode.AGENT_STOPPED,
     "agents.migrations.MigrationFailed": ExitCode.DATABASE_INVALID,
+    "agents.placement.DevicesInvalid": ExitCode.USAGE,
     "agents.demo.exceptions.ExtraMissing": ExitCode.USAGE,
     "agents.demo.exceptions.VerdictsLate": ExitCode.TIMED_OUT,
     "agents.demo.exceptions.DemoError": ExitCode.DEMO_INCOMPLETE,

@@ -1,48 +1,66 @@
-"""`fleet run`: one agent in this process, several in a supervised process each."""
+"""`fleet run`: one agent in this process, several in a supervised process each, scoring ones on many devices."""
 
 import logging
-import signal
-import subprocess
-import sys
-import threading
+import os
 from collections.abc import Sequence
-from time import sleep
-from typing import IO
 
 import typer
 
-from agents.cli.console import complain, note
-from agents.cli.exits import ExitCode
-from agents.cli.signals import Terminated
-from agents.settings import Settings, load_settings
-from agents.supervision import WorkerProcess, drain, workers
+from agents.cli.console import note
+from agents.cli.supervise import RESTARTING, supervise
+from agents.placement import Machine, places
+from agents.settings import ModelSettings, Settings, load_settings
+from agents.supervision import Worker, workers
+from models.inference.cpus import available_cpus
+from models.inference.devices import list_devices
+from models.inference.installed import installed_runtimes
 
 AGENTS = ("uploads", "segments", "sink")
 """The names of `agents.assembly.AGENTS`, which loads what the agents need: a supervisor does not."""
 
-_POLL_S = 0.1
-_DRAIN_MARGIN_S = 10.0
-"""What an agent may take beyond its drain timeout to close, seconds."""
+SCORING = ("segments",)
+"""Those that run models."""
 
 
-def run(names: Sequence[str]) -> None:
+def run(names: Sequence[str], devices: str = "") -> None:
     """Run the agents named until a signal comes.
+
+    Args:
+        names: agents; `all` is every one.
+        devices: where scoring agents run, see `agents.placement.places`; nothing runs one worker for each name.
 
     Raises:
         SettingsInvalid: a setting cannot be.
+        DevicesInvalid: a device is not there or cannot be used.
         AgentStopped: the one agent cannot go on.
         ModelError, Unavailable: it cannot start.
-        typer.Exit: one of several ended by itself; its code is this command's.
+        typer.Exit: one of several ended by itself and was given up; its code is this command's.
     """
     asked = list(AGENTS) if "all" in names else list(names)
     for name in asked:
         if name not in AGENTS:
             raise typer.BadParameter(f"no agent {name!r}; there are {', '.join(AGENTS)}, and all of them: all")
+    if devices:
+        _refuse_without_scoring(asked)
     settings = load_settings()
-    if len(asked) == 1:
+    if devices:
+        _run_on(devices, asked, settings)
+    elif len(asked) == 1:
         _run_here(asked[0], settings)
     else:
-        _supervise(asked, settings)
+        runtime = settings.runtime
+        supervise(workers(asked, instance=runtime.instance, health_port=runtime.health_port), runtime)
+
+
+def _refuse_without_scoring(asked: Sequence[str]) -> None:
+    scoring = [name for name in asked if name in SCORING]
+    if not scoring:
+        raise typer.BadParameter(
+            f"--devices is for agents that run models: {', '.join(SCORING)}; not {', '.join(dict.fromkeys(asked))}"
+        )
+    for name in scoring:
+        if asked.count(name) > 1:
+            raise typer.BadParameter(f"{name} is named {asked.count(name)} times; --devices says how many there are")
 
 
 def _run_here(name: str, settings: Settings) -> None:
@@ -60,46 +78,41 @@ def _run_here(name: str, settings: Settings) -> None:
     logging.getLogger("agents").info("%s: ended", name)
 
 
-def _supervise(names: Sequence[str], settings: Settings) -> None:
+def _run_on(devices: str, asked: Sequence[str], settings: Settings) -> None:
+    chosen = places(devices, this_machine(settings.models))
     runtime = settings.runtime
-    planned = workers(names, instance=runtime.instance, health_port=runtime.health_port)
-    width = max(len(worker.label) for worker in planned)
-    processes: list[WorkerProcess] = []
-    printers = []
-    try:
-        for worker in planned:
-            process = WorkerProcess(worker, subprocess.PIPE)
-            processes.append(process)
-            # In JSON every line stays whole: a collector reads it.
-            prefix = b"" if runtime.log_format == "json" else f"{worker.label:<{width}} | ".encode()
-            printer = threading.Thread(target=_print_lines, args=(process.output, prefix), daemon=True)
-            printer.start()
-            printers.append(printer)
-        ended = _first_to_end(processes)
-    except (KeyboardInterrupt, Terminated):
-        note("draining the agents")
-        ended = None
-    finally:
-        drain(processes, runtime.drain_timeout_s + _DRAIN_MARGIN_S)
-        for printer in printers:
-            printer.join(1.0)
-    if ended is None:
-        return
-    code = ended.returncode or 0
-    how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-    complain(f"{ended.worker.label} {how}; the other agents were drained")
-    raise typer.Exit(code if code > 0 else ExitCode.AGENT_STOPPED)
+    planned = workers(
+        asked,
+        instance=runtime.instance,
+        health_port=runtime.health_port,
+        places=dict.fromkeys(SCORING, chosen.each),
+    )
+    for line in chosen.notes:
+        note(line)
+    words = {place.label: place.words for place in chosen.each}
+    for worker in planned:
+        if (place := worker.label.partition("@")[2]) in words:
+            note(f"{worker.label}: {words[place]}")
+    supervise(planned, runtime, RESTARTING, _hindrance)
 
 
-def _first_to_end(processes: Sequence[WorkerProcess]) -> WorkerProcess:
-    while True:
-        for process in processes:
-            if process.returncode is not None:
-                return process
-        sleep(_POLL_S)
+def this_machine(models: ModelSettings) -> Machine:
+    """Return what decides about places here."""
+    return Machine(
+        devices=list_devices,
+        cpus=available_cpus(),
+        runs_cuda="onnxruntime-gpu" in installed_runtimes(),
+        provider=models.provider,
+        threads=models.threads,
+        visible=os.environ.get("CUDA_VISIBLE_DEVICES"),
+    )
 
 
-def _print_lines(output: IO[bytes], prefix: bytes) -> None:
-    for line in output:
-        sys.stderr.buffer.write(prefix + line)
-        sys.stderr.buffer.flush()
+def _hindrance(worker: Worker) -> str:
+    """Why a worker cannot run now: its GPU has fallen off the bus, or its slice was taken away."""
+    if not worker.device:
+        return ""
+    devices = list_devices()
+    if any(device.uuid == worker.device for device in devices.found):
+        return ""
+    return "; ".join([f"{worker.device} is not there", *map(str, devices.missing)])

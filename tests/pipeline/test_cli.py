@@ -22,6 +22,7 @@ from schemas.verdict import Label, Outcome, Verdict
 from tests.support.commands import Command, run_fleet, started_fleet
 from tests.support.fleet import Fleet, database_url
 from tests.support.media import Clip, MediaFolder, image_bytes, photograph
+from topics import catalogue
 from topics.catalogue import all_topics
 
 CLIP = Clip(width=320, height=320, fps=10, frames=20)
@@ -238,6 +239,57 @@ class TestRun:
         answer = run_fleet("run", "segments", "sink", variables={**fleet.environment, **none})
         assert answer.returncode == ExitCode.MODELS_INVALID, answer.stderr
         assert "segments ended with exit code 5" in answer.stderr
+
+    def test_of_workers_on_devices_one_that_is_killed_comes_back_and_the_other_goes_on(
+        self, scoring_fleet: Fleet, media: MediaFolder, tmp_path: Path
+    ) -> None:
+        fleet, ports = scoring_fleet, choose_ports(1)
+        variables = {
+            **fleet.environment,
+            "FLEET_RUNTIME__HEALTH_PORT": str(ports[0]),
+            "FLEET_KAFKA__SESSION_TIMEOUT_S": "6",  # so that its partitions are soon another's
+        }
+        log = tmp_path / "log"
+        with (
+            fleet.running("uploads"),
+            started_fleet(log, "run", "segments", "--devices", "cpu:2", variables=variables) as command,
+        ):
+            self.supervised(fleet, command, ports[0], 2)
+            first, second = sorted(command.descendants("agents.cli run segments"))
+            os.kill(first, signal.SIGKILL)
+            command.await_said("was ended by SIGKILL; next start in 1 s")
+            fleet.publish(catalogue.UPLOADS, [fleet.upload(media.clip(CLIP), "while it is away")])
+            fleet.await_verdicts(1)
+            self.supervised(fleet, command, ports[0], 2)
+            assert second in command.descendants("agents.cli run segments")
+            assert len(command.descendants("agents.cli run segments")) == 2
+            still = media.write("still.jpg", image_bytes(photograph(), "JPEG"))
+            fleet.publish(catalogue.UPLOADS, [fleet.upload(still, "when it is back")])
+            found = fleet.await_verdicts(2)
+            assert {verdict.outcome for verdict in found.values()} == {Outcome.SCORED}
+            command.process.send_signal(signal.SIGINT)
+            assert command.end() == ExitCode.OK, command.said
+            assert command.left_behind() == ()
+        assert command.said.count("SIGTERM: draining") == 2
+
+    def test_one_worker_on_a_device_is_supervised_too_and_drains_at_sigterm(self, fleet: Fleet, tmp_path: Path) -> None:
+        (port,) = choose_ports(1)
+        variables = {**fleet.environment, "FLEET_RUNTIME__HEALTH_PORT": str(port), "CUDA_VISIBLE_DEVICES": ""}
+        with started_fleet(tmp_path / "log", "run", "segments", "--devices", "auto", variables=variables) as command:
+            self.supervised(fleet, command, port, 1)
+            assert len(command.descendants("agents.cli run segments")) == 1
+            command.process.send_signal(signal.SIGTERM)
+            assert command.end() == ExitCode.OK, command.said
+            assert command.left_behind() == ()
+        assert command.said.startswith("on the CPU, because ")
+        assert "segments@cpu | " in command.said
+
+    def test_workers_on_devices_that_can_never_start_are_not_started_again(self, fleet: Fleet, tmp_path: Path) -> None:
+        none = {"FLEET_MODELS__CACHE": str(tmp_path / "none"), "FLEET_MODELS__OFFLINE": "true"}
+        answer = run_fleet("run", "segments", "sink", "--devices", "cpu:2", variables={**fleet.environment, **none})
+        assert answer.returncode == ExitCode.MODELS_INVALID, answer.stderr
+        assert "ended with exit code 5; the other agents were drained" in answer.stderr
+        assert "next start" not in answer.stderr
 
     def test_agents_do_not_outlive_a_supervisor_that_is_killed(self, fleet: Fleet, tmp_path: Path) -> None:
         port = choose_ports(1)[0]

@@ -81,19 +81,26 @@ class Command:
             level = tuple(child for parent in level for child in children_of(parent))
             self.family.update(level)
 
+    def descendants(self, words: str) -> list[int]:
+        """Return the descendants that live now and have these words in their command line."""
+        self.note_family()
+        found = []
+        for pid in self.family:
+            with suppress(OSError):
+                if words in Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " "):
+                    found.append(pid)
+        return found
+
     def descendant(self, words: str) -> int:
-        """Return the descendant with these words in its command line.
+        """Return a descendant with these words in its command line.
 
         Raises:
             LookupError: there is none.
         """
-        self.note_family()
-        for pid in self.family:
-            with suppress(OSError):
-                line = Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
-                if words in line:
-                    return pid
-        raise LookupError(f"no process with {words!r} in its command line")
+        found = self.descendants(words)
+        if not found:
+            raise LookupError(f"no process with {words!r} in its command line")
+        return found[0]
 
 
 @contextmanager
