@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import cast, get_args
 
 from agents.media.exceptions import MediaError, MediaErrorKind
-from agents.media.frames import MediaKind, MediaProbe
+from agents.media.frames import DecoderName, Decoding, MediaKind, MediaProbe
 from agents.media.protocol import Message, ProtocolError
 
 _LARGEST_SIDE = 1 << 20
@@ -66,6 +66,20 @@ def probe_in(message: Message) -> MediaProbe:
         frame_count=message.integer("frame_count", 0, LARGEST_COUNT) if counted else None,
         key_frames_ms=tuple(keys),
     )
+
+
+def decoding_in(message: Message) -> Decoding | None:
+    """What a DONE or FAILED says has decoded the stream, or None where it says nothing: no frame came, or a still.
+
+    Raises:
+        ProtocolError: It is not well formed.
+    """
+    if "decoder" not in message.fields:
+        return None
+    decoder = message.text("decoder")
+    if decoder not in get_args(DecoderName):
+        raise ProtocolError(f"{message.kind.name} has no valid decoder")
+    return Decoding(cast("DecoderName", decoder), message.text("why"))
 
 
 def failure_in(message: Message) -> MediaError:

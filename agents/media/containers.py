@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import NoReturn, Protocol
 
 import av
+from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
 from av.stream import Discard, Disposition
 from av.video.stream import VideoStream
@@ -71,8 +72,16 @@ class ReadableFile(Protocol):
 
 
 @contextmanager
-def opened(file: ReadableFile, container: VideoFormat, budget: DecodeBudget) -> Iterator[InputContainer]:
+def opened(
+    file: ReadableFile, container: VideoFormat, budget: DecodeBudget, accel: HWAccel | None = None
+) -> Iterator[InputContainer]:
     """The container in `file`, with its streams probed and all of them but the video one switched off.
+
+    Args:
+        file: Read from its position.
+        container: As sniffed.
+        budget: Bounds its pixels.
+        accel: The device to decode on, if any.
 
     Raises:
         MediaError: `undecodable`.
@@ -93,9 +102,11 @@ def opened(file: ReadableFile, container: VideoFormat, budget: DecodeBudget) -> 
             buffer_size=_IO_BUFFER,
             io_open=_refuse_to_open,
             metadata_errors="replace",
+            hwaccel=accel,
         )
     except av.FFmpegError as error:
-        raise unreadable(f"the {container} container", error) from None
+        device = "" if accel is None else "the device or "
+        raise unreadable(f"{device}the {container} container", error) from None
     with opening:
         yield opening
 

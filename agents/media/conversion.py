@@ -22,6 +22,20 @@ _COLOUR_SPACES = {
 _HD_LINES = 720  # untagged video of at least this many lines is BT.709 and below it BT.601, as players assume
 _FULL_RANGE_FORMATS = ("yuvj", "rgb", "bgr", "gbr", "gray", "pal8", "argb", "abgr")
 
+# How NVDEC hands frames over, to what software decoders make of the same stream: the same samples, otherwise laid out
+# (ff_nvdec_frame_params in libavcodec/nvdec.c). swscale mixes the chroma of the two layouts differently into RGB, so a
+# frame is laid out as software's before anything else is done with it.
+_AS_SOFTWARE = {
+    "nv12": "yuv420p",
+    "nv16": "yuv422p",
+    "p010le": "yuv420p10le",
+    "p016le": "yuv420p12le",
+    "p210le": "yuv422p10le",
+    "p216le": "yuv422p12le",
+    "yuv444p10msble": "yuv444p10le",
+    "yuv444p12msble": "yuv444p12le",
+}
+
 # Display matrix (a, b, c, d) by sign -> (degrees clockwise, the transposition that does it, whether sides swap).
 _UPRIGHT = {
     (1, 0, 0, 1): (0, None),
@@ -51,6 +65,7 @@ class Conversion:
         if not Fraction(1, _WIDEST_PIXEL) <= self._aspect <= _WIDEST_PIXEL:
             self._aspect = _SQUARE
         self._reformatter = VideoReformatter()
+        self._layout = VideoReformatter()
         self._turns: dict[int, tuple[int, str | None]] = {}
 
     def upright_size(self, frame: VideoFrame) -> tuple[int, int, int]:
@@ -85,6 +100,8 @@ class Conversion:
 
     def _write(self, frame: VideoFrame, size: tuple[int, int], turn: str | None, buffer: memoryview) -> None:
         width, height = size
+        if (layout := _AS_SOFTWARE.get(frame.format.name)) is not None:
+            frame = self._layout.reformat(frame, format=layout, threads=1)
         name = frame.format.name
         full = frame.color_range == ColorRange.JPEG or name.startswith(_FULL_RANGE_FORMATS)
         untagged = Colorspace.ITU709 if frame.height >= _HD_LINES else Colorspace.ITU601

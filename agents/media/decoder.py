@@ -2,19 +2,18 @@
 
 import contextlib
 import itertools
-import os
 import queue
 import select
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterable
 from dataclasses import asdict
 
-from agents.media.answers import LARGEST_COUNT, failure_in, frame_in, probe_in
+from agents.media.answers import LARGEST_COUNT, decoding_in, failure_in, frame_in, probe_in
+from agents.media.decoder_process import spawn
 from agents.media.exceptions import MediaError
 from agents.media.frames import MediaProbe
 from agents.media.jobs import Job
@@ -28,11 +27,6 @@ __all__ = ["Decoder", "DecoderStartError", "SandboxPolicy"]
 
 _TICK_S = 0.25  # how exactly the limits of time are kept
 _STALL_S = 10.0  # a message that began and does not end within this is a decoder gone bad
-
-_BOOT = (
-    "import sys; sys.path[:] = sys.argv[3:]; "
-    "from agents.media.worker import main; main(int(sys.argv[1]), int(sys.argv[2]))"
-)
 
 
 class DecoderStartError(RuntimeError):
@@ -61,7 +55,7 @@ class Decoder:
         self._channel = Channel(ours)
         self._ring = Ring(policy.ring_slots, policy.max_side**2 * CHANNELS, self._give_back)
         with theirs:
-            self._process = _spawn(theirs.fileno())
+            self._process = spawn(theirs.fileno(), policy)
         self._ended = False
         self.jobs_done = 0
         self.measures = self._set_up()
@@ -123,6 +117,7 @@ class Decoder:
             "threads": policy.threads,
             "processor_s": policy.processor_s,
             "address_space": policy.address_space,
+            "hardware": policy.hardware,
             "budget": asdict(policy.budget),
         }
         ready = None
@@ -171,6 +166,7 @@ class Decoder:
             elif message.kind is Kind.PROBED and job.plan is None:
                 probe = probe_in(message)
             elif message.kind in {Kind.DONE, Kind.FAILED}:
+                job.decoding = decoding_in(message)
                 if job.fd is not None:
                     job.source.count_read(message.integer("bytes_read", 0, LARGEST_COUNT))
                 if probe is not None and loss is None:
@@ -247,21 +243,6 @@ class Decoder:
         # SIGKILL is not of our sending here: the machine may lack memory, and another try may do better.
         name, killed = signal.Signals(-status).name, status == -signal.SIGKILL
         return MediaError("undecodable", f"the decoder crashed ({name})", transient=killed)
-
-
-def _spawn(descriptor: int) -> "subprocess.Popen[bytes]":
-    """Starts the process: bare interpreter, nothing of our environment, no terminal, only the one descriptor."""
-    command = [sys.executable, "-I", "-S", "-B", "-c", _BOOT, str(descriptor), str(os.getpid())]
-    return subprocess.Popen(  # noqa: S603 - our own module in our own interpreter
-        [*command, *(path for path in sys.path if path)],
-        pass_fds=[descriptor],
-        env={"LANG": "C.UTF-8", "MALLOC_ARENA_MAX": "2"},
-        cwd="/",
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    )
 
 
 def _read_into(result: "queue.SimpleQueue[bytes | MediaError]", source: MediaSource, offset: int, length: int) -> None:

@@ -8,6 +8,8 @@ from typing import Literal
 from agents.media.exceptions import MediaError
 
 MediaKind = Literal["image", "video", "audio"]
+DecoderName = Literal["cuda", "software"]
+HardwareKind = Literal["none", "cuda"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +136,19 @@ class DecodedFrame:
     source_width: int
     source_height: int
     write: Callable[[memoryview], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Decoding:
+    """What decoded a video stream.
+
+    Attributes:
+        decoder: `cuda`, or `software`.
+        why: Why software.
+    """
+
+    decoder: DecoderName
+    why: str = ""
 
 
 def fitted(width: int, height: int, max_side: int) -> tuple[int, int]:

@@ -3,11 +3,12 @@
 import os
 import queue
 import threading
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
 from agents.media.decoder import Decoder, DecoderStartError
-from agents.media.frames import FramePlan, MediaProbe
+from agents.media.frames import Decoding, FramePlan, MediaProbe
 from agents.media.jobs import Job
 from agents.media.sandbox_policy import SandboxPolicy
 from agents.media.shared_frames import Frame, Ring
@@ -96,10 +97,14 @@ class DecoderPool:
 
     Args:
         policy: How many processes there are and what each may use.
+        report: Told what has decoded each video, by the threads of the pool.
     """
 
-    def __init__(self, policy: SandboxPolicy | None = None) -> None:
+    def __init__(
+        self, policy: SandboxPolicy | None = None, report: Callable[[Decoding], None] = lambda _: None
+    ) -> None:
         self.policy = policy or SandboxPolicy()
+        self._report = report
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._decoders: dict[int, Decoder] = {}
         self._deciding = threading.Lock()
@@ -215,6 +220,8 @@ class DecoderPool:
         if job.cancelled.is_set() or self._closing:
             return None
         outcome, alive = decoder.do(job)
+        if job.decoding is not None:
+            self._report(job.decoding)
         if not alive or decoder.jobs_done >= self.policy.jobs_per_worker:
             self._stop(index)
         return outcome

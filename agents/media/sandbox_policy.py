@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from agents.media.frames import DecodeBudget
+from agents.media.frames import DecodeBudget, HardwareKind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +26,7 @@ class SandboxPolicy:
         processor_s: Processor time for one job, in seconds, enforced by the kernel.
         address_space: Virtual memory of a process, in bytes.
         threads: Threads that a video decoder uses.
+        hardware: The device that videos are decoded on where it can, or `none`.
         budget: What one job may cost in pixels and frames.
     """
 
@@ -43,4 +44,5 @@ class SandboxPolicy:
     processor_s: int = 300
     address_space: int = 2 * 1024**3
     threads: int = 1
+    hardware: HardwareKind = "none"
     budget: DecodeBudget = field(default_factory=DecodeBudget)

@@ -3,7 +3,9 @@
 Runs in the sandbox's workers on bytes that nobody vouches for.
 """
 
-from collections.abc import Generator
+import os
+from collections.abc import Callable, Generator
+from contextlib import closing
 
 import av
 from av.container import InputContainer
@@ -11,7 +13,8 @@ from av.container import InputContainer
 from agents.media.containers import ReadableFile, opened, video_stream
 from agents.media.conversion import Conversion
 from agents.media.exceptions import MediaError
-from agents.media.frames import DecodeBudget, DecodedFrame, FramePlan, MediaProbe
+from agents.media.frames import DecodeBudget, DecodedFrame, Decoding, FramePlan, MediaProbe
+from agents.media.hardware import SOFTWARE, Hardware, Unfit, decoding_of
 from agents.media.reader import VideoReader
 from agents.media.sampling import planned_frames
 from agents.media.sniff import VideoFormat
@@ -20,7 +23,8 @@ from agents.media.sniff import VideoFormat
 def probe_video(
     file: ReadableFile, container: VideoFormat, size: int, budget: DecodeBudget, threads: int = 1
 ) -> MediaProbe:
-    """What the video in `file` of `size` bytes is. Its first frame is decoded, so that it can be trusted.
+    """What the video in `file` of `size` bytes is. Its first frame is decoded, in software, so that it can be
+    trusted.
 
     Raises:
         MediaError: `undecodable`, `unsupported` or `too_large`.
@@ -50,17 +54,65 @@ def probe_video(
 
 
 def decode_video(
-    file: ReadableFile, container: VideoFormat, size: int, plan: FramePlan, budget: DecodeBudget, threads: int = 1
+    file: ReadableFile,
+    container: VideoFormat,
+    size: int,
+    plan: FramePlan,
+    budget: DecodeBudget,
+    threads: int = 1,
+    hardware: Hardware = SOFTWARE,
+    report: Callable[[Decoding], None] = lambda _: None,
 ) -> Generator[DecodedFrame, None, None]:
     """The frames that `plan` asks for of the video in `file`: key frames first, the others after, each in time order.
 
     A frame is written (`DecodedFrame.write`) before the next is asked for. Damage in the data is passed over as long
-    as any frame comes out.
+    as any frame comes out. Where the device gives no first frame, software decodes all of them; it is not asked about
+    later ones, which then are passed over as damage is.
+
+    Args:
+        file: Read from its beginning.
+        container: As sniffed.
+        size: Of the file, in bytes.
+        plan: Which frames.
+        budget: What they may cost.
+        threads: That software decodes with.
+        hardware: The device, if any.
+        report: Told before the first frame what decodes them.
 
     Raises:
         MediaError: `undecodable`, `unsupported` (also audio alone) or `too_large`.
     """
-    with opened(file, container, budget) as media:
+    if hardware.accel is not None:
+        frames = _decoded(file, container, size, plan, budget, threads, hardware, report)
+        with closing(frames):
+            try:
+                first = next(frames, None)
+            except Unfit as unfit:
+                hardware = Hardware(None, str(unfit))
+            except MediaError as error:
+                if error.kind != "undecodable":
+                    raise
+                hardware = Hardware(None, f"on the device: {error.reason}")
+            else:
+                if first is not None:
+                    yield first
+                    yield from frames
+                return
+        file.seek(0, os.SEEK_SET)
+    yield from _decoded(file, container, size, plan, budget, threads, hardware, report)
+
+
+def _decoded(
+    file: ReadableFile,
+    container: VideoFormat,
+    size: int,
+    plan: FramePlan,
+    budget: DecodeBudget,
+    threads: int,
+    hardware: Hardware,
+    report: Callable[[Decoding], None],
+) -> Generator[DecodedFrame, None, None]:
+    with opened(file, container, budget, hardware.accel) as media:
         stream = video_stream(media, budget, threads)
         if stream is None:
             kind = _probe_audio(media, container).codec
@@ -69,6 +121,8 @@ def decode_video(
         conversion = Conversion(plan.max_side, stream.sample_aspect_ratio)
         count = 0
         for time_s, frame in planned_frames(video, plan):
+            if count == 0:
+                report(decoding_of(stream, frame, hardware))
             count += 1
             yield conversion.decoded(frame, video.frame_number(time_s), round(time_s * 1000))
         if count == 0 and (video.damage is not None or plan.start_s == 0.0):

@@ -20,7 +20,8 @@ import av
 from agents.media.confinement import allow_processor_time, confine
 from agents.media.containers import ReadableFile
 from agents.media.exceptions import MediaError
-from agents.media.frames import DecodeBudget, DecodedFrame, FramePlan
+from agents.media.frames import DecodeBudget, DecodedFrame, Decoding, FramePlan
+from agents.media.hardware import Hardware, open_hardware
 from agents.media.media_file import LocalFile, MediaFile, RemoteFile
 from agents.media.protocol import Channel, Closed, Kind, Message
 from agents.media.sniff import ImageFormat, VideoFormat
@@ -41,9 +42,10 @@ class Worker:
     Args:
         channel: The way to the parent.
         setup: Its first message.
+        hardware: What videos are decoded on.
     """
 
-    def __init__(self, channel: Channel, setup: Message) -> None:
+    def __init__(self, channel: Channel, setup: Message, hardware: Hardware) -> None:
         self._channel = channel
         self._slot_bytes = setup.integer("slot_bytes", 1, 1 << 40)
         slots = setup.integer("slots", 1, 1 << 16)
@@ -53,6 +55,8 @@ class Worker:
         self._threads = setup.integer("threads", 1, 64)
         self._processor_s = setup.integer("processor_s", 1, 1 << 20)
         self._budget = DecodeBudget(**setup.fields["budget"])
+        self._hardware = hardware
+        self._decoding: Decoding | None = None
         self._job = -1
         self._cancelled = False
         self._lost = False
@@ -114,6 +118,7 @@ class Worker:
     def _work(self, message: Message) -> None:
         self._job = message.integer("job", 0, 1 << 62)
         self._cancelled = self._lost = False
+        self._decoding = None
         size = message.integer("size", 0, 1 << 62)
         fd = message.descriptors[0] if message.descriptors else None
         file = RemoteFile(size, self.ask) if fd is None else LocalFile(size, fd, self.listen)
@@ -134,7 +139,9 @@ class Worker:
         finally:
             if fd is not None:
                 os.close(fd)
-        done = {"job": self._job, "bytes_read": file.bytes_read}
+        done: dict[str, object] = {"job": self._job, "bytes_read": file.bytes_read}
+        if self._decoding is not None:
+            done |= {"decoder": self._decoding.decoder, "why": self._decoding.why}
         if self._lost or failure is None:
             self._channel.send(Kind.DONE, done)
         else:
@@ -160,10 +167,22 @@ class Worker:
 
             frames = decode_image(media, cast("ImageFormat", container), size, wanted, self._budget)
         else:
-            frames = decode_video(media, cast("VideoFormat", container), size, wanted, self._budget, self._threads)
+            frames = decode_video(
+                media,
+                cast("VideoFormat", container),
+                size,
+                wanted,
+                self._budget,
+                self._threads,
+                self._hardware,
+                self._report,
+            )
         with contextlib.closing(frames):
             for frame in frames:
                 self._deliver(frame)
+
+    def _report(self, decoding: Decoding) -> None:
+        self._decoding = decoding
 
     def _deliver(self, frame: DecodedFrame) -> None:
         self.listen()
@@ -201,8 +220,10 @@ def main(descriptor: int, parent: int) -> None:
     with contextlib.suppress(Closed):
         setup = channel.receive()
         av.logging.set_libav_level(av.logging.PANIC)
-        held = confine(parent, setup.integer("address_space", 1, 1 << 50))
-        worker = Worker(channel, setup)
+        hardware = open_hardware("cuda" if setup.text("hardware") == "cuda" else "none")
+        address_space = setup.integer("address_space", 1, 1 << 50)
+        held = confine(parent, address_space, device=hardware.accel is not None)
+        worker = Worker(channel, setup, hardware)
         channel.send(Kind.READY, {"held": held})
         # From here on nothing that a file makes a library print leaves this process.
         nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
