@@ -44,6 +44,7 @@ def decoder_policy(settings: Settings, handlers: int) -> SandboxPolicy:
         max_side=media.max_side,
         job_timeout_s=media.decode_timeout_s,
         budget=DecodeBudget(image_pixels=media.max_pixels),
+        hardware=media.hardware_decoding,
     )
 
 

@@ -27,7 +27,7 @@ class Inspector:
         self, fetcher: Fetcher, sandbox: SandboxPolicy, metrics: Metrics, *, trust_declared_sha256: bool
     ) -> None:
         self._fetcher = fetcher
-        self._decoders = Decoders(sandbox)
+        self._decoders = Decoders(sandbox, metrics)
         self._metrics = metrics
         self._trust = trust_declared_sha256
 

@@ -53,7 +53,7 @@ class Scanner:
         metrics = Metrics()
         self._inspector = Inspector(fetcher(media), decoder_policy(settings, 1), metrics, trust_declared_sha256=False)
         self._scorer = scorer(self._settings, metrics, LoadedModels(settings.models, metrics), 1)
-        self._pictures = Decoders(decoder_policy(settings, 1))
+        self._pictures = Decoders(decoder_policy(settings, 1), metrics)
         self._fetcher = fetcher(media)
 
     def __enter__(self) -> Self:

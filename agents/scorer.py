@@ -33,7 +33,7 @@ class Scorer:
         max_side: int,
     ) -> None:
         self._fetcher = fetcher
-        self._decoders = Decoders(sandbox)
+        self._decoders = Decoders(sandbox, metrics)
         self._models = models
         self._limits = limits
         self._metrics = metrics

@@ -210,6 +210,8 @@ class MediaSettings(Section):
     """Blocks kept of one open media, MiB."""
     decode_workers: Annotated[int, Field(ge=0)] = 0
     """Decoder processes; 0 takes one for each handler."""
+    hardware_decoding: Literal["none", "cuda"] = "none"
+    """`cuda` decodes videos on the GPU (NVDEC) where it can, the others in software; see docs/architecture.md."""
     decode_timeout_s: Seconds = 120.0
     """The longest that decoding one segment may take, seconds."""
     max_pixels: Positive = 100_000_000

@@ -66,6 +66,9 @@ class Metrics:
             "fleet_model_stands_in", "1 while something else serves for a model for want of memory.", ("model",)
         )
         self.media_bytes_read = self._counter("fleet_media_bytes_read", "Bytes of media read.", ("scheme",))
+        self.decoded_streams = self._counter(
+            "fleet_decoded_streams", "Videos or parts of them decoded, by cuda or in software.", ("decoder",)
+        )
         self.frames = self._counter("fleet_frames", "Frames looked at.")
         self.faces = self._counter("fleet_faces", "Faces found.", ("usable",))
         self.unanswered = self._counter(
