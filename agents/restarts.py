@@ -14,8 +14,8 @@ class RestartPolicy:
     (KEP-4603).
     """
 
-    most_ends: int = 5
-    """With this many ends within the time, nothing is started any more."""
+    most_ends: int = 6
+    """With this many ends within the time, nothing is started any more: half a minute of pauses by then."""
     within_s: float = 600.0
     first_pause_s: float = 1.0
     most_pause_s: float = 60.0

@@ -12,7 +12,7 @@ from agents.placement import Machine, places
 from agents.settings import ModelSettings, Settings, load_settings
 from agents.supervision import Worker, workers
 from models.inference.cpus import available_cpus
-from models.inference.devices import list_devices
+from models.inference.devices import Devices, list_devices_within
 from models.inference.installed import installed_runtimes
 
 AGENTS = ("uploads", "segments", "sink")
@@ -20,6 +20,10 @@ AGENTS = ("uploads", "segments", "sink")
 
 SCORING = ("segments",)
 """Those that run models."""
+
+
+_NVML_S = 15.0
+"""Loading a driver that nothing else holds open takes seconds, on many GPUs."""
 
 
 def run(names: Sequence[str], devices: str = "") -> None:
@@ -99,7 +103,7 @@ def _run_on(devices: str, asked: Sequence[str], settings: Settings) -> None:
 def this_machine(models: ModelSettings) -> Machine:
     """Return what decides about places here."""
     return Machine(
-        devices=list_devices,
+        devices=_devices,
         cpus=available_cpus(),
         runs_cuda="onnxruntime-gpu" in installed_runtimes(),
         provider=models.provider,
@@ -108,11 +112,15 @@ def this_machine(models: ModelSettings) -> Machine:
     )
 
 
+def _devices() -> Devices:
+    return list_devices_within(_NVML_S)
+
+
 def _hindrance(worker: Worker) -> str:
     """Why a worker cannot run now: its GPU has fallen off the bus, or its slice was taken away."""
     if not worker.device:
         return ""
-    devices = list_devices()
+    devices = _devices()
     if any(device.uuid == worker.device for device in devices.found):
         return ""
     return "; ".join([f"{worker.device} is not there", *map(str, devices.missing)])

@@ -1,9 +1,11 @@
 """Which NVIDIA GPUs and MIG slices this machine has, by NVML."""
 
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib import import_module
+from queue import Empty, SimpleQueue
 from typing import Protocol, cast
 
 _MIG_ON = 1  # NVML_DEVICE_MIG_ENABLE
@@ -79,6 +81,7 @@ class Cause(StrEnum):
     NO_GPU = "no_gpu"
     NO_SLICE = "no_slice"
     REFUSED = "refused"
+    SILENT = "silent"
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +157,19 @@ def list_devices(bindings: Callable[[], Nvml | None] = nvml) -> Devices:
         tuple(result for result in results if isinstance(result, Device)),
         tuple(result for result in results if isinstance(result, Missing)),
     )
+
+
+def list_devices_within(timeout_s: float, listing: Callable[[], Devices] = list_devices) -> Devices:
+    """Return what `list_devices` does, or nothing and why where NVML has not answered in time.
+
+    The driver may hold a process that asks about a broken GPU for good, and its signals with it: so not this thread.
+    """
+    answer: SimpleQueue[Devices] = SimpleQueue()
+    threading.Thread(target=lambda: answer.put(listing()), name="nvml", daemon=True).start()
+    try:
+        return answer.get(timeout=timeout_s)
+    except Empty:
+        return Devices((), (Missing(Cause.SILENT, f"NVML has not answered within {timeout_s:g} s"),))
 
 
 def _devices_of(library: Nvml, gpu: int) -> Iterator[Device | Missing]:

@@ -19,8 +19,8 @@ def test_ends_that_are_long_past_do_not_count() -> None:
 
 
 def test_a_worker_that_is_slow_to_fail_is_given_up_too() -> None:
-    ends = [90.0 * number for number in range(1, 6)]
-    assert RestartPolicy().pause_s(ends[:4]) == 8.0
+    ends = [90.0 * number for number in range(1, 7)]
+    assert RestartPolicy().pause_s(ends[:5]) == 16.0
     assert RestartPolicy().pause_s(ends) is None
 
 

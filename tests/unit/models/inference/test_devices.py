@@ -1,4 +1,6 @@
-from models.inference.devices import Cause, Device, Missing, list_devices
+from threading import Event
+
+from models.inference.devices import Cause, Device, Devices, Missing, list_devices, list_devices_within
 from tests.support.nvml import FunctionNotFound, NotSupported, Scripted, ScriptedError, ScriptedNvml
 
 A100 = "NVIDIA A100-SXM4-40GB"
@@ -47,3 +49,16 @@ def test_why_there_is_no_device_is_typed() -> None:
     ):
         devices = list_devices(lambda: bindings)  # noqa: B023
         assert (devices.found, devices.missing) == ((), (Missing(cause, detail),))
+
+
+def test_a_driver_that_never_answers_holds_nobody_up() -> None:
+    never = Event()
+
+    def held() -> Devices:
+        never.wait()
+        return Devices(())
+
+    devices = list_devices_within(0.01, held)
+    never.set()
+    assert devices == Devices((), (Missing(Cause.SILENT, "NVML has not answered within 0.01 s"),))
+    assert list_devices_within(30.0, lambda: Devices(())) == Devices(())
