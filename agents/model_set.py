@@ -91,6 +91,7 @@ class LoadedModels:
             cache=settings.cache,
             offline=settings.offline,
             provider=settings.provider,
+            gpu_bytes=settings.gpu_memory_mib * MIB,
             threads=settings.threads or None,
             max_delay_s=settings.batch_delay_ms / 1000,
             batch_limit_s=settings.batch_limit_s,

@@ -173,8 +173,10 @@ class ModelSettings(Section):
         "liveness",
     )
     """The roles to load, of those that the manifest has."""
-    provider: Literal["auto", "cuda", "cpu"] = "auto"
+    provider: Literal["auto", "tensorrt", "cuda", "cpu"] = "auto"
     """Where inference runs; `auto` takes the fastest that the machine has."""
+    gpu_memory_mib: Annotated[int, Field(ge=0)] = 0
+    """The most that one model may take of a GPU, MiB; 0 sets no limit."""
     threads: Annotated[int, Field(ge=0)] = 0
     """Threads of an inference session; 0 takes what the CPU quota allows."""
     batch_limit_s: Seconds = 60.0

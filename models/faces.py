@@ -24,6 +24,7 @@ from models.face_maps import FACE_MAPS
 from models.face_maps.maps import Answers, Found
 from models.golden import reproduced
 from models.inference.largest_batch import is_out_of_memory
+from models.inference.provider_options import PLAIN, GpuUse
 from models.inference.providers import AUTO, open_session
 from models.inference.turns import Turns
 from models.inference.watchdog import DEFAULT_LIMIT_S, WATCHDOG
@@ -73,6 +74,7 @@ class FaceDetector:
         min_score: 0-1, from which a place is a face.
         limit_s: how long frames of one size may take, seconds.
         turns: on the device, where other models share it; without it runs of several threads overlap.
+        use: how a GPU is used; frames have any size, so nothing of it is captured or bound.
 
     Raises:
         ProviderUnavailable, GraphInvalid, GoldenMismatch: see `open_session`; GraphInvalid also where the first run
@@ -90,13 +92,14 @@ class FaceDetector:
         min_score: float = MIN_SCORE,
         limit_s: float = DEFAULT_LIMIT_S,
         turns: Turns | None = None,
+        use: GpuUse = PLAIN,
     ) -> None:
         self.entry = entry
         self.min_score = min_score
         self._maps = FACE_MAPS[entry.output.layout]
         self._limit_s = limit_s
         self._turns = turns
-        opened = open_session(entry, graph, provider=provider, threads=threads, accept=self._take)
+        opened = open_session(entry, graph, provider=provider, threads=threads, use=use, accept=self._take)
         self.provider = opened.provider
         self.provider_reason = opened.reason
         try:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from models.faces import FaceDetector
 from models.golden import FRAME, Golden, Pictures, pictures
 from models.graph import prepare
-from models.inference.providers import CPU
+from models.inference.provider_options import CPU
 from models.inference.session import Session
 from models.manifest import Entry, GoldenSpec
 from models.manifest_text import with_golden

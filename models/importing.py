@@ -24,7 +24,7 @@ from models.families.state import StateDict
 from models.golden import Golden
 from models.golden_making import keep_golden, make_golden, with_vector
 from models.graph import prepare
-from models.inference.providers import CPU
+from models.inference.provider_options import CPU
 from models.inference.session import Session
 from models.manifest import Entry, Family, Manifest, Role, Triple
 from models.manifest_text import with_entry

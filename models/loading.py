@@ -1,5 +1,6 @@
 """Open the models of a manifest: fetched, checked, folded, warm, and where their memory is."""
 
+import logging
 from collections.abc import Collection, Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -10,20 +11,24 @@ from numpy.typing import NDArray
 
 from models import graph, sources
 from models.crops import cut_faces
-from models.exceptions import ModelError
+from models.exceptions import GoldenMismatch, GraphInvalid, ModelError
 from models.faces import Face, FaceDetector
 from models.golden import require_golden
 from models.inference.admission import Admission
 from models.inference.batcher import Batcher, OnBatch, Urgency
 from models.inference.cpus import available_cpus
+from models.inference.engines import EngineCache, read_gpu_facts
 from models.inference.meter import MachineMeter
 from models.inference.placing import Placed, Spot, Step, place
-from models.inference.providers import AUTO, CPU, require_installed, tried
+from models.inference.provider_options import CPU, TENSORRT, GpuUse
+from models.inference.providers import AUTO, require_installed, tried
 from models.inference.session import Answers, Session
 from models.inference.turns import Turns
 from models.inference.watchdog import DEFAULT_LIMIT_S
 from models.manifest import Entry, Manifest, Role
 from models.sources import OnProgress
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +38,8 @@ class LoadOptions:
     Attributes:
         cache: folder of weights and prepared graphs.
         offline: never fetch.
-        provider: `auto`, or one of `models.inference.providers.PROVIDERS`.
+        provider: `auto`, or one of `models.inference.provider_options.PROVIDERS`.
+        gpu_bytes: the most that one model may take of a GPU; 0 sets no limit.
         threads: CPU threads within one run; by default the CPUs of this process.
         max_batch: crops in a batch at most.
         max_delay_s: how long a crop waits for company.
@@ -45,6 +51,7 @@ class LoadOptions:
     cache: Path
     offline: bool = False
     provider: str = AUTO
+    gpu_bytes: int = 0
     threads: int | None = None
     max_batch: int = 16
     max_delay_s: float = 0.004
@@ -162,11 +169,36 @@ class Loader:
         options = self.options
         weights = sources.resolve(entry, options.cache, offline=options.offline, on_progress=self._on_progress)
         prepared = graph.prepare(entry, weights, options.cache)
+        facts = read_gpu_facts() if provider == TENSORRT else None
+        if facts is None:
+            return self._opened(entry, prepared, provider, None)
+        return self._with_engines(entry, prepared, EngineCache(options.cache / "engines", facts))
+
+    def _with_engines(self, entry: Entry, prepared: Path, cache: EngineCache) -> AnyModel:
+        """Open an entry on TensorRT; its engines are held until it is warm, since then they are built and whole."""
+        warm = False
+        try:
+            with cache.folder(entry, prepared) as engines:
+                warm = engines.warm
+                return self._opened(entry, prepared, TENSORRT, engines.path)
+        except (GraphInvalid, GoldenMismatch) as error:
+            if not warm:
+                raise
+            _log.warning("%s: its kept TensorRT engines do not serve, and are built anew: %s", entry.name, error)
+        with cache.folder(entry, prepared) as engines:
+            return self._opened(entry, prepared, TENSORRT, engines.path)
+
+    def _opened(self, entry: Entry, prepared: Path, provider: str, engines: Path | None) -> AnyModel:
+        options = self.options
         threads, limit_s = options.threads, options.batch_limit_s
         turns = None if provider == AUTO else self._cpu_turns if provider == CPU else self._gpu_turns
         if entry.role is Role.FACES:
-            return FaceDetector(entry, prepared, provider=provider, threads=threads, limit_s=limit_s, turns=turns)
-        session = Session(entry, prepared, provider=provider, threads=threads, limit_s=limit_s, turns=turns)
+            use = GpuUse(options.gpu_bytes, engines)
+            return FaceDetector(
+                entry, prepared, provider=provider, threads=threads, limit_s=limit_s, turns=turns, use=use
+            )
+        use = GpuUse(options.gpu_bytes, engines, graphs=True)
+        session = Session(entry, prepared, provider=provider, threads=threads, limit_s=limit_s, turns=turns, use=use)
         batcher = Batcher(
             session,
             # Waiting to fill more than the model runs at once would gain nothing.

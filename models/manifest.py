@@ -25,6 +25,7 @@ FP32 = "_fp32"
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Triple = tuple[float, float, float]
+ProviderName = Literal["tensorrt", "cuda", "cpu"]
 
 
 class Role(StrEnum):
@@ -50,6 +51,14 @@ class Family(StrEnum):
     MESONET = "mesonet"
     BIT = "bit"
     MINIFASNET = "minifasnet"
+
+
+class Precision(StrEnum):
+    """The numbers that TensorRT may compute in; INT8 only where the graph is quantised symmetrically."""
+
+    FP32 = "fp32"
+    FP16 = "fp16"
+    INT8 = "int8"
 
 
 class _Frozen(BaseModel):
@@ -251,6 +260,8 @@ class Entry(_Frozen):
             (activations quantised over the whole batch), the only bucket may be 1.
         full_range: whether INT8 weights have all eight bits: products of two overflow on x64 processors without VNNI,
             where slower kernels are then used.
+        providers: what may run it, of `tensorrt`, `cuda` and `cpu`.
+        precision: the numbers that TensorRT may compute in.
         on_gpu: entry of the same network that runs in its place on a GPU: what is quick there is not what is quick on a
             CPU. Learnt weights of fusions hold for both.
         fallback: entry that takes over where memory has no room for this one.
@@ -271,6 +282,8 @@ class Entry(_Frozen):
     buckets: Annotated[tuple[Annotated[int, Field(ge=1, le=256)], ...], Field(min_length=1)] = (1, 4, 16)
     batch_invariant: bool = True
     full_range: bool = False
+    providers: Annotated[tuple[ProviderName, ...], Field(min_length=1)] = ("tensorrt", "cuda", "cpu")
+    precision: Precision = Precision.FP32
     on_gpu: str | None = None
     fallback: str | None = None
     needs: dict[Annotated[str, Field(pattern=r"^(tensorrt|cuda|cpu)$")], Annotated[float, Field(gt=0)]] = {}

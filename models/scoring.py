@@ -23,7 +23,7 @@ from models.exceptions import NonFiniteScore
 from models.faces import Face
 from models.heat import pack, unpack
 from models.inference.batcher import Urgency
-from models.inference.providers import CPU
+from models.inference.provider_options import CPU
 from models.inference.session import Answers
 from models.kept import KeptCrops
 from models.looking import look

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from models.inference.cpus import CGROUP
-from models.inference.providers import CPU
+from models.inference.provider_options import CPU
 
 MEMINFO = Path("/proc/meminfo")
 _KIB = 1024
@@ -77,15 +77,25 @@ def free_by_nvml(nvml: Any, visible: str | None = None) -> int | None:
 
     Args:
         nvml: the module `pynvml`, of the package nvidia-ml-py.
-        visible: CUDA_VISIBLE_DEVICES: indices or UUIDs, of which the first counts; without it device 0.
+        visible: see `visible_device`.
+    """
+    try:
+        nvml.nvmlInit()
+        return int(nvml.nvmlDeviceGetMemoryInfo(visible_device(nvml, visible)).free)
+    except nvml.NVMLError:
+        return None
+
+
+def visible_device(nvml: Any, visible: str | None = None) -> Any:
+    """Return NVML's handle of the first device that CUDA shows to this process; what NVML raises is not caught.
+
+    Args:
+        nvml: the module `pynvml`, started.
+        visible: CUDA_VISIBLE_DEVICES, by default the environment's: indices or UUIDs, of which the first counts;
+            without it device 0.
     """
     first = (os.environ.get("CUDA_VISIBLE_DEVICES") if visible is None else visible) or "0"
     first = first.split(",")[0].strip()
-    try:
-        nvml.nvmlInit()
-        handle = (
-            nvml.nvmlDeviceGetHandleByIndex(int(first)) if first.isdigit() else nvml.nvmlDeviceGetHandleByUUID(first)
-        )
-        return int(nvml.nvmlDeviceGetMemoryInfo(handle).free)
-    except nvml.NVMLError:
-        return None
+    if first.isdigit():
+        return nvml.nvmlDeviceGetHandleByIndex(int(first))
+    return nvml.nvmlDeviceGetHandleByUUID(first)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from models.exceptions import GoldenMismatch, ModelError, NoRoom, OutOfMemory, ProviderUnavailable
-from models.inference.providers import CPU
+from models.inference.provider_options import CPU
 from models.manifest import Entry
 
 T = TypeVar("T")

@@ -5,9 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from models.exceptions import GoldenMismatch, GraphInvalid, OutOfMemory, ProviderUnavailable
+from models.graph import INPUT
 from models.inference.cpus import available_cpus
+from models.inference.gpu_libraries import load_gpu_libraries
 from models.inference.installed import installed_runtimes, the_runtime
 from models.inference.largest_batch import is_out_of_memory
+from models.inference.provider_options import CPU, PLAIN, PROVIDERS, TENSORRT, GpuUse, providers_for
 from models.manifest import Entry
 
 # Said here, where the module would be missing, or half of one and half of another.
@@ -16,15 +19,14 @@ the_runtime(installed_runtimes())
 import onnxruntime as ort  # noqa: E402
 
 AUTO = "auto"
-CPU = "cpu"
-# Fastest first; `auto` takes the first that opens.
-PROVIDERS = {"cuda": "CUDAExecutionProvider", CPU: "CPUExecutionProvider"}
 LOG_ERRORS_ONLY = 3
+_NO_GRAPH = "CUDA Graph"
+"""What ONNX Runtime says of a network that cannot be captured: of its nodes some run on the CPU, or are loops."""
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A session, the provider that runs it, and why not a faster one."""
+    """A session, the provider that runs it, and what is to be said of that."""
 
     session: ort.InferenceSession
     provider: str
@@ -37,50 +39,72 @@ def open_session(
     *,
     provider: str = AUTO,
     threads: int | None = None,
+    use: GpuUse = PLAIN,
     accept: Callable[[ort.InferenceSession], str] | None = None,
 ) -> Opened:
     """Open a graph on the provider asked for; `auto` tries them all, fastest first.
 
     Args:
         entry: what is opened.
+        graph: its prepared graph.
+        provider: `auto`, or one of `PROVIDERS`.
         threads: CPU threads within one run; by default the CPUs of this process.
+        use: how a GPU is used.
         accept: says of a session what speaks for it, or raises GoldenMismatch: then the next provider is tried.
 
     Raises:
-        ProviderUnavailable: the provider asked for is not there.
+        ProviderUnavailable: the provider asked for is not there, or the manifest forbids it.
         GraphInvalid: ONNX Runtime refuses the graph.
         GoldenMismatch: no provider's session was accepted.
         OutOfMemory: there is no memory to load it.
     """
-    if provider != AUTO and provider not in PROVIDERS:
-        problem = f"{provider} is none of {', '.join([AUTO, *PROVIDERS])}"
-        raise ProviderUnavailable(entry.name, "provider", problem)
-    installed = set(ort.get_available_providers())
     passed_over: list[str] = []
     refused: GoldenMismatch | None = None
-    for name in PROVIDERS if provider == AUTO else (provider,):
-        if PROVIDERS[name] not in installed:
-            passed_over.append(f"{name}: not in the installed onnxruntime")
+    for name in tried(provider):
+        try:
+            require_installed(entry, name)
+        except ProviderUnavailable as error:
+            passed_over.append(f"{name}: {error.problem}")
             continue
-        session = _open(entry, graph, PROVIDERS[name], threads)
-        # ONNX Runtime falls back to the CPU by itself where a provider's libraries do not load.
+        session, said = _open(entry, graph, name, threads, use)
+        # ONNX Runtime falls back by itself where a provider's libraries do not load.
         if session.get_providers()[0] != PROVIDERS[name]:
-            passed_over.append(f"{name}: its libraries did not load")
+            passed_over.append(f"{name}: {_why_not_loaded()}")
             continue
         try:
-            said = [accept(session)] if accept else []
+            said = [*([accept(session)] if accept else []), *said]
         except GoldenMismatch as error:
             passed_over.append(f"{name}: {error.problem}")
             refused = error
             continue
-        asked = "first that opened" if provider == AUTO else "asked for"
-        return Opened(session, name, "; ".join([asked, *said, *passed_over]))
+        chosen = ["first that opened"] if provider == AUTO else []
+        return Opened(session, name, "; ".join([*chosen, *said, *passed_over]))
     if refused is not None:
         raise GoldenMismatch(entry.name, refused.field, "; ".join(passed_over))
     raise ProviderUnavailable(entry.name, "provider", "; ".join(passed_over))
 
 
-def _open(entry: Entry, graph: Path, provider: str, threads: int | None) -> ort.InferenceSession:
+def _why_not_loaded() -> str:
+    missing = load_gpu_libraries()
+    return f"its libraries did not load ({missing})" if missing else "its libraries did not load"
+
+
+def _open(
+    entry: Entry, graph: Path, provider: str, threads: int | None, use: GpuUse
+) -> tuple[ort.InferenceSession, list[str]]:
+    """A session, and what is to be said of it; without CUDA graphs where the network does not allow them."""
+    if provider != CPU:
+        load_gpu_libraries()
+    try:
+        return _session(entry, graph, provider, threads, use), []
+    except GraphInvalid as error:
+        if not use.graphs or _NO_GRAPH not in error.problem:
+            raise
+    plain = GpuUse(use.memory_bytes, use.engines, graphs=False)
+    return _session(entry, graph, provider, threads, plain), ["no CUDA graph: not all of it runs on the GPU"]
+
+
+def _session(entry: Entry, graph: Path, provider: str, threads: int | None, use: GpuUse) -> ort.InferenceSession:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads or available_cpus()
     options.inter_op_num_threads = 1
@@ -91,7 +115,7 @@ def _open(entry: Entry, graph: Path, provider: str, threads: int | None) -> ort.
         # Without it CLIP's logit is off by 1 where there is AVX2 only; with it by 0.2; with VNNI nothing changes.
         options.add_session_config_entry("session.x64quantprecision", "1")
     try:
-        return ort.InferenceSession(graph, options, providers=[provider])
+        return ort.InferenceSession(graph, options, providers=list(providers_for(provider, entry, INPUT, use)))
     except Exception as error:
         if is_out_of_memory(error):
             raise OutOfMemory(entry.name, "source", f"no memory to load it: {error}") from error
@@ -113,11 +137,15 @@ def tried(provider: str) -> Sequence[str]:
 
 
 def require_installed(entry: Entry, provider: str) -> None:
-    """Make sure that the installed ONNX Runtime has a provider.
+    """Make sure that an entry may run on a provider, and that the installed ONNX Runtime has it.
 
     Raises:
-        ProviderUnavailable: it has not.
+        ProviderUnavailable: it may not, or has it not.
     """
+    if provider not in entry.providers:
+        raise ProviderUnavailable(entry.name, "providers", "forbidden by the manifest")
+    if provider == TENSORRT and entry.input.size is None:
+        raise ProviderUnavailable(entry.name, "providers", "would build an engine for every size of frame")
     if PROVIDERS[provider] not in ort.get_available_providers():
         raise ProviderUnavailable(entry.name, "provider", "not in the installed onnxruntime")
 

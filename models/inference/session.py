@@ -16,7 +16,9 @@ from models.exceptions import (
     ShapeMismatch,
 )
 from models.golden import reproduced
+from models.inference.binding import BoundSession
 from models.inference.largest_batch import LargestBatch, is_out_of_memory
+from models.inference.provider_options import CAPTURED, CPU, PROVIDERS, GpuUse
 from models.inference.providers import AUTO, open_session
 from models.inference.turns import Turns
 from models.inference.watchdog import DEFAULT_LIMIT_S, WATCHDOG
@@ -42,6 +44,7 @@ class Session:
     Args:
         limit_s: how long a batch may take, seconds.
         turns: on the device, where other models share it.
+        use: how a GPU is used.
 
     Raises:
         ProviderUnavailable, GraphInvalid, GoldenMismatch: see `open_session`; GraphInvalid also where the first run
@@ -59,6 +62,7 @@ class Session:
         warm_up: bool = True,
         limit_s: float = DEFAULT_LIMIT_S,
         turns: Turns | None = None,
+        use: GpuUse = CAPTURED,
     ) -> None:
         if entry.input.size is None:
             raise GraphInvalid(entry.name, "input.size", "a face detector answers no logits")
@@ -69,7 +73,7 @@ class Session:
         self.limit = LargestBatch(entry.name, entry.buckets)
         self._limit_s = limit_s
         self._turns = turns or Turns()
-        opened = open_session(entry, graph, provider=provider, threads=threads, accept=self._take)
+        opened = open_session(entry, graph, provider=provider, threads=threads, use=use, accept=self._take)
         self.provider = opened.provider
         self.provider_reason = opened.reason
         if warm_up:
@@ -82,7 +86,14 @@ class Session:
         outputs = session.get_outputs()
         self._outputs = [output.name for output in outputs]
         self.columns = 1 + (int(outputs[1].shape[1]) if len(outputs) > 1 else 0)
+        on_gpu = session.get_providers()[0] != PROVIDERS[CPU]
+        self._bound = self._binding("cuda") if on_gpu else None
         return reproduced(self.entry, lambda images: self.run(images)[:, None])
+
+    def _binding(self, device: str) -> BoundSession:
+        """The session over buffers on a device, for its batch sizes."""
+        widths = dict(zip(self._outputs, (1, self.columns - 1), strict=False))
+        return BoundSession(self._session, widths, self.entry.buckets, self.size, device)
 
     def check(self, images: Crops) -> None:
         """Make sure that these are crops for this model.
@@ -149,15 +160,9 @@ class Session:
         """Run at most one bucket: padded to the smallest that holds it."""
         count = len(images)
         bucket = self._bucket(count)
-        if bucket != count:
-            padded = self._padding[bucket]
-            padded[:count] = images
-            padded[count:] = 0
-            images = padded
-        feeds = {self._input: images}
         try:
             with self._turns.turn(self.entry.name):
-                logits, *heat = WATCHDOG.run(self._session, self._outputs, feeds, self._limit_s)
+                logits, *heat = self._answers(images, bucket)
         except TimeoutError as error:
             problem = f"a batch of {bucket} {error}"
             raise InferenceTimeout(self.entry.name, "run", problem) from error
@@ -169,8 +174,21 @@ class Session:
             raise GraphInvalid(self.entry.name, "output.layout", problem)
         return np.column_stack([logits, *heat])[:count]
 
+    def _answers(self, images: Crops, bucket: int) -> list[NDArray[np.float32]]:
+        bound = self._bound
+        if bound is not None:
+            return WATCHDOG.limit(lambda options: bound.run(images, bucket, options), self._limit_s)
+        count = len(images)
+        if bucket != count:
+            padded = self._padding[bucket]
+            padded[:count] = images
+            padded[count:] = 0
+            images = padded
+        return WATCHDOG.run(self._session, self._outputs, {self._input: images}, self._limit_s)
+
     def close(self) -> None:
         """Give back its memory. It must not be used any more."""
+        self._bound = None
         del self._session
 
     def _bucket(self, count: int) -> int:

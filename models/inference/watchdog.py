@@ -1,6 +1,6 @@
 """End runs that take too long: a graph with a loop that never ends must not hold a worker for ever."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from threading import Condition, Thread
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -40,10 +40,22 @@ class Watchdog:
         Raises:
             TimeoutError: its time was over, and it was ended.
         """
+        return self.limit(lambda options: session.run(outputs, feeds, options), limit_s)
+
+    def limit(
+        self, call: "Callable[[RunOptions], list[NDArray[np.float32]]]", limit_s: float
+    ) -> list[NDArray[np.float32]]:
+        """Let a call run a session with the options that it is given, for `limit_s` seconds at most.
+
+        On a GPU the request is heard before the next operator is queued: a kernel that never ends is not.
+
+        Raises:
+            TimeoutError: its time was over, and it was ended.
+        """
         options = new_run_options()
         number = self._begin(options, monotonic() + limit_s)
         try:
-            answers: list[NDArray[np.float32]] = session.run(outputs, feeds, options)
+            return call(options)
         except Exception as error:
             if options.terminate:
                 raise TimeoutError(f"was ended after {limit_s:g} s") from error
@@ -51,7 +63,6 @@ class Watchdog:
         finally:
             with self._changed:
                 self._runs.pop(number, None)
-        return answers
 
     def _begin(self, options: "RunOptions", deadline: float) -> int:
         with self._changed:

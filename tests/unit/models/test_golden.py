@@ -13,7 +13,7 @@ from models.exceptions import GoldenMismatch, GraphInvalid, HashMismatch, Manife
 from models.golden import Golden, load_golden, pictures
 from models.golden_making import LEAST, keep_golden, make_golden, renew_golden
 from models.graph import prepare
-from models.inference import providers
+from models.inference import provider_options, providers
 from models.inference.session import Session
 from models.manifest import Entry, GoldenSpec, Manifest
 from models.manifest_text import with_golden
@@ -77,7 +77,9 @@ def test_the_next_provider_is_taken_where_one_answers_otherwise(
     red: Entry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cpu = "CPUExecutionProvider"
-    monkeypatch.setattr(providers, "PROVIDERS", {"quick": cpu, "cpu": cpu})
+    for module in (providers, provider_options):
+        monkeypatch.setattr(module, "PROVIDERS", {"cuda": cpu, "cpu": cpu})
+    monkeypatch.setattr(provider_options, "cuda_options", lambda *_, **__: {})
     asked: list[str] = []
 
     def second_only(_: object) -> str:
@@ -89,7 +91,7 @@ def test_the_next_provider_is_taken_where_one_answers_otherwise(
     graph = prepare(red, tmp_path / "tiny.onnx", tmp_path / "cache")
     chosen = providers.open_session(red, graph, accept=second_only)
     assert chosen.provider == "cpu"
-    assert chosen.reason == "first that opened; golden vector to 0; quick: its answers are 3 off"
+    assert chosen.reason == "first that opened; golden vector to 0; cuda: its answers are 3 off"
 
 
 def test_an_entry_without_a_golden_vector_does_not_serve(tmp_path: Path) -> None:

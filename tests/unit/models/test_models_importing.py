@@ -16,7 +16,7 @@ from models.families.catalogue import Format
 from models.fitting.faces import read_group
 from models.graph import prepare
 from models.importing import Facts, import_checkpoint
-from models.inference.providers import CPU
+from models.inference.provider_options import CPU
 from models.inference.session import Session
 from models.manifest import Entry, Family, FileSource, Manifest, Role
 from models.sources import resolve

@@ -109,8 +109,8 @@ def test_the_provider_and_the_reason_are_told(tmp_path: Path) -> None:
         assert session.provider == "cpu"
         assert "cuda: not in the installed onnxruntime" in session.provider_reason
     graph = next((tmp_path / "cache").glob("tiny*.onnx"))
-    assert open_session(session.entry, graph, provider="cpu").reason == "asked for"
-    with pytest.raises(ProviderUnavailable, match="none of auto, cuda, cpu"):
+    assert open_session(session.entry, graph, provider="cpu").reason == ""
+    with pytest.raises(ProviderUnavailable, match="none of auto, tensorrt, cuda, cpu"):
         open_session(session.entry, graph, provider="abacus")
 
 
