@@ -21,7 +21,7 @@ from models.inference.engines import EngineCache, read_gpu_facts
 from models.inference.meter import MachineMeter
 from models.inference.placing import Placed, Spot, Step, place
 from models.inference.provider_options import CPU, TENSORRT, GpuUse
-from models.inference.providers import AUTO, require_installed, tried
+from models.inference.providers import AUTO, require_usable, tried
 from models.inference.session import Answers, Session
 from models.inference.turns import Turns
 from models.inference.watchdog import DEFAULT_LIMIT_S
@@ -157,10 +157,10 @@ class Loader:
         def attempt(spot: Spot) -> AnyModel:
             return keep.opened if keep is not None and spot == keep.spot else self._attempt(spot)
 
-        return place(chain, tried(self.options.provider), attempt, full)
+        return place(chain, tried(self.options.provider, [entry, self.manifest.for_gpu(entry)]), attempt, full)
 
     def _attempt(self, spot: Spot) -> AnyModel:
-        require_installed(spot.entry, spot.provider)
+        require_usable(spot.entry, spot.provider)
         self.options.admission.require(spot.entry, spot.provider)
         return self._open(spot.entry, spot.provider)
 

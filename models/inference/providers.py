@@ -7,10 +7,10 @@ from pathlib import Path
 from models.exceptions import GoldenMismatch, GraphInvalid, OutOfMemory, ProviderUnavailable
 from models.graph import INPUT
 from models.inference.cpus import available_cpus
-from models.inference.gpu_libraries import load_gpu_libraries
+from models.inference.gpu_libraries import cuda_obstacle, tensorrt_obstacle
 from models.inference.installed import installed_runtimes, the_runtime
 from models.inference.largest_batch import is_out_of_memory
-from models.inference.provider_options import CPU, PLAIN, PROVIDERS, TENSORRT, GpuUse, providers_for
+from models.inference.provider_options import CUDA, PLAIN, PROVIDERS, TENSORRT, GpuUse, providers_for
 from models.manifest import Entry
 
 # Said here, where the module would be missing, or half of one and half of another.
@@ -60,21 +60,22 @@ def open_session(
     """
     passed_over: list[str] = []
     refused: GoldenMismatch | None = None
-    for name in tried(provider):
+    for name in tried(provider, [entry]):
+        prefix = f"{name}: " if provider == AUTO else ""
         try:
-            require_installed(entry, name)
+            require_usable(entry, name)
         except ProviderUnavailable as error:
-            passed_over.append(f"{name}: {error.problem}")
+            passed_over.append(f"{prefix}{error.problem}")
             continue
         session, said = _open(entry, graph, name, threads, use)
         # ONNX Runtime falls back by itself where a provider's libraries do not load.
         if session.get_providers()[0] != PROVIDERS[name]:
-            passed_over.append(f"{name}: {_why_not_loaded()}")
+            passed_over.append(f"{prefix}its libraries did not load")
             continue
         try:
             said = [*([accept(session)] if accept else []), *said]
         except GoldenMismatch as error:
-            passed_over.append(f"{name}: {error.problem}")
+            passed_over.append(f"{prefix}{error.problem}")
             refused = error
             continue
         chosen = ["first that opened"] if provider == AUTO else []
@@ -84,17 +85,10 @@ def open_session(
     raise ProviderUnavailable(entry.name, "provider", "; ".join(passed_over))
 
 
-def _why_not_loaded() -> str:
-    missing = load_gpu_libraries()
-    return f"its libraries did not load ({missing})" if missing else "its libraries did not load"
-
-
 def _open(
     entry: Entry, graph: Path, provider: str, threads: int | None, use: GpuUse
 ) -> tuple[ort.InferenceSession, list[str]]:
     """A session, and what is to be said of it; without CUDA graphs where the network does not allow them."""
-    if provider != CPU:
-        load_gpu_libraries()
     try:
         return _session(entry, graph, provider, threads, use), []
     except GraphInvalid as error:
@@ -122,8 +116,15 @@ def _session(entry: Entry, graph: Path, provider: str, threads: int | None, use:
         raise GraphInvalid(entry.name, "source", f"ONNX Runtime refuses {graph}: {error}") from error
 
 
-def tried(provider: str) -> Sequence[str]:
+def tried(provider: str, entries: Sequence[Entry]) -> Sequence[str]:
     """Return the providers that a setting allows, fastest first, whether this machine has them or not.
+
+    What the manifest keeps from the provider asked for runs on the next slower one: of a fleet on GPUs some models are
+    made for CPUs.
+
+    Args:
+        provider: `auto`, or one of `PROVIDERS`.
+        entries: the entry, and its twin for GPUs.
 
     Raises:
         ProviderUnavailable: there is no provider of that name.
@@ -133,21 +134,35 @@ def tried(provider: str) -> Sequence[str]:
     if provider not in PROVIDERS:
         problem = f"{provider} is none of {', '.join([AUTO, *PROVIDERS])}"
         raise ProviderUnavailable("models", "provider", problem)
+    slower = list(PROVIDERS)[list(PROVIDERS).index(provider) :]
+    for place, name in enumerate(slower):
+        if not all(_kept_from(entry, name) for entry in entries):
+            return tuple(slower[: place + 1])
     return (provider,)
 
 
-def require_installed(entry: Entry, provider: str) -> None:
-    """Make sure that an entry may run on a provider, and that the installed ONNX Runtime has it.
+def _kept_from(entry: Entry, provider: str) -> str:
+    """Why an entry may not run on a provider, or nothing."""
+    if provider not in entry.providers:
+        return "forbidden by the manifest"
+    if provider == TENSORRT and entry.input.size is None:
+        return "would build an engine for every size of frame"
+    return ""
+
+
+def require_usable(entry: Entry, provider: str) -> None:
+    """Make sure that an entry may run on a provider, and that this machine has it.
 
     Raises:
         ProviderUnavailable: it may not, or has it not.
     """
-    if provider not in entry.providers:
-        raise ProviderUnavailable(entry.name, "providers", "forbidden by the manifest")
-    if provider == TENSORRT and entry.input.size is None:
-        raise ProviderUnavailable(entry.name, "providers", "would build an engine for every size of frame")
+    if kept := _kept_from(entry, provider):
+        raise ProviderUnavailable(entry.name, "providers", kept)
     if PROVIDERS[provider] not in ort.get_available_providers():
         raise ProviderUnavailable(entry.name, "provider", "not in the installed onnxruntime")
+    obstacle = {TENSORRT: tensorrt_obstacle, CUDA: cuda_obstacle}.get(provider)
+    if obstacle is not None and (said := obstacle()):
+        raise ProviderUnavailable(entry.name, "provider", said)
 
 
 def new_run_options() -> ort.RunOptions:

@@ -80,6 +80,7 @@ def test_the_next_provider_is_taken_where_one_answers_otherwise(
     for module in (providers, provider_options):
         monkeypatch.setattr(module, "PROVIDERS", {"cuda": cpu, "cpu": cpu})
     monkeypatch.setattr(provider_options, "cuda_options", lambda *_, **__: {})
+    monkeypatch.setattr(providers, "cuda_obstacle", lambda: "")
     asked: list[str] = []
 
     def second_only(_: object) -> str:

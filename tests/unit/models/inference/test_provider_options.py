@@ -6,7 +6,7 @@ import pytest
 
 from models.exceptions import ProviderUnavailable
 from models.inference.provider_options import PLAIN, GpuUse, providers_for
-from models.inference.providers import require_installed, tried
+from models.inference.providers import require_usable, tried
 from models.manifest import Entry, Manifest, Precision
 from tests.support.tiny_models import SIZE, entry
 
@@ -60,21 +60,28 @@ def test_one_engine_serves_all_batch_sizes_and_is_kept_where_it_is_told() -> Non
 
 def test_a_provider_that_the_manifest_forbids_is_not_tried() -> None:
     with pytest.raises(ProviderUnavailable, match="tiny: providers: forbidden by the manifest"):
-        require_installed(model(providers=["cuda"]), "cpu")
-    require_installed(model(providers=["cpu"]), "cpu")
+        require_usable(model(providers=["cuda"]), "cpu")
+    require_usable(model(providers=["cpu"]), "cpu")
 
 
 def test_an_engine_is_not_built_for_every_size_of_frame() -> None:
     faces = Manifest.load().entry("centerface")
     with pytest.raises(ProviderUnavailable, match="an engine for every size of frame"):
-        require_installed(faces, "tensorrt")
+        require_usable(faces, "tensorrt")
 
 
 def test_a_setting_allows_all_or_one() -> None:
-    assert tried("auto") == ("tensorrt", "cuda", "cpu")
-    assert tried("cuda") == ("cuda",)
+    assert tried("auto", [model()]) == ("tensorrt", "cuda", "cpu")
+    assert tried("cuda", [model()]) == ("cuda",)
     with pytest.raises(ProviderUnavailable, match="abacus is none of auto, tensorrt, cuda, cpu"):
-        tried("abacus")
+        tried("abacus", [model()])
+
+
+def test_what_the_manifest_keeps_from_the_provider_asked_for_runs_on_the_next() -> None:
+    quantised = model(providers=["cpu"])
+    assert tried("cuda", [quantised]) == ("cuda", "cpu")
+    assert tried("cuda", [quantised, model()]) == ("cuda",), "its twin runs there"
+    assert tried("tensorrt", [Manifest.load().entry("centerface")]) == ("tensorrt", "cuda")
 
 
 def test_quantised_models_of_the_fleet_run_on_cpus_and_their_networks_on_gpus() -> None:
