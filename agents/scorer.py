@@ -114,6 +114,8 @@ class Scorer:
             self._metrics.stage_seconds.labels(stage).observe(seconds)
         self._metrics.frames.inc(len(result.frames))
         for frame in result.frames:
+            if frame.unseen:
+                self._metrics.unseen.labels(frame.unseen).inc()
             for face in frame.faces:
                 self._metrics.faces.labels(str(face.quality.usable).lower()).inc()
                 for name in face.unanswered:

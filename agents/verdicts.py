@@ -253,7 +253,7 @@ def _outcome(
         return _OUTCOMES[failures[0].kind], failures[0].reason
     if not frames:
         return Outcome.UNDECODABLE, "no frame could be decoded"
-    if not any(frame.faces for frame in frames):
+    if not any(frame.faces or frame.unseen for frame in frames):
         return Outcome.NO_FACE, "no face was found in the frames that were looked at"
     return Outcome.SCORED, decision.reason
 

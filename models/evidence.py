@@ -132,3 +132,5 @@ class FrameEvidence:
     cut: bool
     """Whether it begins a new scene: faces of different scenes are never the same track."""
     faces: tuple[FaceEvidence, ...]
+    unseen: str = ""
+    """The face detector, where it answered with no number: an error of its, and no evidence that there is no face."""

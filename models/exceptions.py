@@ -36,6 +36,10 @@ class SourceUnavailable(WeightsError):
     """The source did not deliver: no network, no such package, a refusing server. May pass."""
 
 
+class WeightsTooLarge(WeightsError):
+    """A file is larger than any graph can be. Nothing of it is read."""
+
+
 class HashMismatch(WeightsError):
     """The bytes are not those that the manifest names. Nothing of them is used."""
 

@@ -192,7 +192,7 @@ def _why_nothing(
     frames: Sequence[FrameEvidence], detectors: Sequence[DetectorFacts], policy: Policy, usable: int
 ) -> str:
     if not usable:
-        return advice.why_unjudged(frames)
+        return _unseen(frames) or advice.why_unjudged(frames)
     if (silent := _unanswered(frames)) is not None:
         return silent
     names = {detector.name for detector in detectors if detector.axis in DECIDING}
@@ -210,9 +210,19 @@ def _missing(frames: Sequence[FrameEvidence], policy: Policy, usable: int) -> st
 
 
 def _unanswered(frames: Sequence[FrameEvidence]) -> str | None:
-    """Say which detector answered faces with no number, if one did."""
+    """Say which detector answered with no number, if one did."""
+    if (unseen := _unseen(frames)) is not None:
+        return unseen
     counts = Counter(name for frame in frames for face in frame.faces for name in face.unanswered)
     if not counts:
         return None
     name, count = counts.most_common(1)[0]
     return f"{name} answered {count} face{'s' if count > 1 else ''} with no number"
+
+
+def _unseen(frames: Sequence[FrameEvidence]) -> str | None:
+    """Say that the face detector answered frames with no number, if it did."""
+    unseen = [frame.unseen for frame in frames if frame.unseen]
+    return (
+        f"{unseen[0]} answered {len(unseen)} frame{'s' if len(unseen) > 1 else ''} with no number" if unseen else None
+    )

@@ -15,6 +15,7 @@ from models.golden import FRAME, Golden, Pictures, pictures
 from models.graph import prepare
 from models.inference.provider_options import CPU
 from models.inference.session import Session
+from models.inference.watchdog import DEFAULT_LIMIT_S
 from models.manifest import Entry, GoldenSpec
 from models.manifest_text import with_golden
 from models.sources import replacing
@@ -38,13 +39,14 @@ class Made:
     """Largest difference that swapped colours make."""
 
 
-def make_golden(entry: Entry, weights: Path, reference: Path | None = None) -> Made:
+def make_golden(entry: Entry, weights: Path, reference: Path | None = None, limit_s: float = DEFAULT_LIMIT_S) -> Made:
     """Answer the golden pictures on the CPU.
 
     Args:
         entry: whose vector is made.
         weights: its network.
         reference: the same network in fp32, where `weights` is quantised.
+        limit_s: how long an answer may take, seconds.
 
     Raises:
         GraphInvalid, InferenceError: a network does not serve.
@@ -52,10 +54,12 @@ def make_golden(entry: Entry, weights: Path, reference: Path | None = None) -> M
     images = pictures(entry.input.size or FRAME)
     bare = entry.model_copy(update={"golden": None})
     with TemporaryDirectory(prefix="fleet-golden-") as folder:
-        answer = _answering(bare, weights, Path(folder))
+        answer = _answering(bare, weights, Path(folder), limit_s)
         own, swapped = answer(images), answer(np.ascontiguousarray(images[..., ::-1]))
         # The reference goes under another name: a prepared graph is found by the hash of what its entry names.
-        answers = own if reference is None else _answering(_renamed(bare, reference), reference, Path(folder))(images)
+        answers = own
+        if reference is not None:
+            answers = _answering(_renamed(bare, reference), reference, Path(folder), limit_s)(images)
     difference = float(np.abs(answers - own).max())
     least = LEAST_QUANTISED if _quantised(weights) else LEAST
     golden = Golden(images, answers, round(max(least, _SPARE * difference), 4))
@@ -92,11 +96,11 @@ def renew_golden(path: Path, entry: Entry, weights: Path, reference: Path | None
     return made
 
 
-def _answering(entry: Entry, weights: Path, folder: Path) -> Callable[[Pictures], NDArray[np.float32]]:
+def _answering(entry: Entry, weights: Path, folder: Path, limit_s: float) -> Callable[[Pictures], NDArray[np.float32]]:
     graph = prepare(entry, weights, folder)
     if entry.input.size is None:
-        return FaceDetector(entry, graph, provider=CPU).scores
-    session = Session(entry, graph, provider=CPU, warm_up=False)
+        return FaceDetector(entry, graph, provider=CPU, limit_s=limit_s).scores
+    session = Session(entry, graph, provider=CPU, warm_up=False, limit_s=limit_s)
     return lambda images: session.run(images)[:, None]
 
 

@@ -14,6 +14,7 @@ from models.answers import fold_embedding, fold_logits, free_maps
 from models.chain import Chain, opset, shape_of
 from models.exceptions import GraphInvalid
 from models.fingerprint import graph_hash
+from models.foreign import refuse_foreign
 from models.manifest import Entry, InputSpec, Role
 from models.sources import locked, replacing
 
@@ -67,14 +68,16 @@ def fold_encoder(entry: Entry, weights: Path) -> ModelProto:
 
 
 def _folded(entry: Entry, weights: Path, fold_answer: Callable[[Entry, ModelProto], None]) -> ModelProto:
-    model = _load(entry, weights)
-    _fold_input(entry, model)
-    fold_answer(entry, model)
-    _drop_unused(model.graph)
     try:
+        model = _load(entry, weights)
+        _fold_input(entry, model)
+        fold_answer(entry, model)
+        _drop_unused(model.graph)
         onnx.checker.check_model(model)
     except onnx.checker.ValidationError as error:
         raise GraphInvalid(entry.name, "source", f"does not pass ONNX's checker: {error}") from error
+    except UnicodeDecodeError as error:
+        raise GraphInvalid(entry.name, "source", f"has a name that is no text: {error}") from error
     return model
 
 
@@ -86,14 +89,16 @@ def normalisation(spec: InputSpec) -> tuple[NDArray[np.float32], NDArray[np.floa
 
 
 def _load(entry: Entry, weights: Path) -> ModelProto:
-    """Read the network. Weights outside the file are refused: their bytes are in no hash."""
+    """Read the network."""
     try:
         model = onnx.load(weights, load_external_data=False)
     except (DecodeError, OSError) as error:
         raise GraphInvalid(entry.name, "source", f"{weights} is not an ONNX graph: {error}") from error
     graph = model.graph
-    if any(tensor.data_location == TensorProto.EXTERNAL for tensor in graph.initializer):
-        raise GraphInvalid(entry.name, "source", "keeps weights outside its file, where no hash covers them")
+    if not graph.node:
+        # Protocol buffers take an empty file, and some others, for a message without anything in it.
+        raise GraphInvalid(entry.name, "source", f"{weights} is not an ONNX graph: it has no nodes")
+    refuse_foreign(entry.name, model)
     # Before IR 4 every weight was listed as an input too.
     stored = {tensor.name for tensor in graph.initializer}
     inputs = [value for value in graph.input if value.name not in stored]
@@ -112,7 +117,7 @@ def _fold_input(entry: Entry, model: ModelProto) -> None:
     shape = shape_of(network_input)
     element = network_input.type.tensor_type.elem_type
     if element != TensorProto.FLOAT or len(shape) != 4:
-        problem = f"wants a network of float32 [N, 3, S, S], has {TensorProto.DataType.Name(element)} {shape}"
+        problem = f"wants a network of float32 [N, 3, S, S], has {_dtype(element)} {shape}"
         raise GraphInvalid(entry.name, "input", problem)
     side = spec.enlarge_to or spec.size
     for stated, wanted in zip(shape[1:], (3, side, side), strict=True):
@@ -148,6 +153,12 @@ def _fold_input(entry: Entry, model: ModelProto) -> None:
     graph.initializer.extend(chain.constants)
     # What the network said about inner shapes may hold for its own batch size only.
     del graph.value_info[:]
+
+
+def _dtype(element: int) -> str:
+    """ONNX's name of an element type, or its number where it has none."""
+    known: dict[int, str] = {number: name for name, number in TensorProto.DataType.items()}
+    return known.get(element, f"element type {element}")
 
 
 def _drop_unused(graph: GraphProto) -> None:

@@ -26,6 +26,7 @@ from models.golden_making import keep_golden, make_golden, with_vector
 from models.graph import prepare
 from models.inference.provider_options import CPU
 from models.inference.session import Session
+from models.inference.watchdog import DEFAULT_LIMIT_S
 from models.manifest import Entry, Family, Manifest, Role, Triple
 from models.manifest_text import with_entry
 from models.sources import locked, replacing
@@ -97,6 +98,7 @@ def import_checkpoint(
     role: Role | None = None,
     into: Path,
     facts: Facts = Facts(),
+    limit_s: float = DEFAULT_LIMIT_S,
 ) -> Entry:
     """Write `INTO/NAME.onnx` and put its entry into `INTO/manifest.yaml`, in the place of its namesake.
 
@@ -110,12 +112,13 @@ def import_checkpoint(
         role: by default `liveness` for MiniFASNet, and `primary` otherwise.
         into: folder, made where it is not there.
         facts: what the checkpoint does not say.
+        limit_s: how long an answer may take, seconds.
 
     Raises:
         CheckpointError: it cannot be read, or is not the architecture's.
         ImportIncomplete: a fact is missing that the format does not imply.
         ManifestError: a value cannot be, or the folder's manifest is unreadable.
-        GraphInvalid, NonFiniteScore: the graph does not serve.
+        GraphInvalid, NonFiniteScore, InferenceTimeout: the graph does not serve.
         ExtraMissing: the package that reads such a file is not installed.
     """
     licence, origin = _published(name, source, facts)
@@ -134,7 +137,7 @@ def import_checkpoint(
         "input": _input_fields(network, facts),
         "output": _output_fields(name, network, facts),
     }
-    golden = _try_out(fields, network.content)
+    golden = _try_out(fields, network.content, limit_s)
     into.mkdir(parents=True, exist_ok=True)
     return _put(fields, network.content, golden, into)
 
@@ -233,7 +236,7 @@ def _output_fields(name: str, network: _Network, facts: Facts) -> dict[str, Any]
     return fields
 
 
-def _try_out(fields: Mapping[str, Any], content: bytes) -> Golden:
+def _try_out(fields: Mapping[str, Any], content: bytes, limit_s: float) -> Golden:
     """Fold, load and run the graph as a worker would, on a black picture and on noise; return its golden vector."""
     with TemporaryDirectory(prefix="fleet-import-") as folder:
         entry = _validated([fields], Path(folder) / MANIFEST_NAME).entries[0]
@@ -242,12 +245,12 @@ def _try_out(fields: Mapping[str, Any], content: bytes) -> Golden:
         graph = prepare(entry, weights, Path(folder))
         if entry.role is Role.FACES:
             # Opened, it has looked at a black frame.
-            FaceDetector(entry, graph, provider=CPU).close()
-            return make_golden(entry, weights).golden
-        session = Session(entry, graph, provider=CPU, warm_up=False)
+            FaceDetector(entry, graph, provider=CPU, limit_s=limit_s).close()
+            return make_golden(entry, weights, limit_s=limit_s).golden
+        session = Session(entry, graph, provider=CPU, warm_up=False, limit_s=limit_s)
         noise = np.random.default_rng(1).integers(0, 256, (1, session.size, session.size, 3), np.uint8)
         session.run(np.concatenate([np.zeros_like(noise), noise]))
-        return make_golden(entry, weights).golden
+        return make_golden(entry, weights, limit_s=limit_s).golden
 
 
 def _put(fields: Mapping[str, Any], content: bytes, golden: Golden, into: Path) -> Entry:

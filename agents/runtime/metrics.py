@@ -74,6 +74,9 @@ class Metrics:
         self.unanswered = self._counter(
             "fleet_faces_unanswered", "Faces that a detector answered with no number.", ("model",)
         )
+        self.unseen = self._counter(
+            "fleet_frames_unseen", "Frames that a face detector answered with no number.", ("model",)
+        )
         self.verdicts = self._counter("fleet_verdicts", "Verdicts published.", ("outcome", "label"))
         self.rows = self._counter("fleet_rows_written", "Rows written to Postgres.", ("table",))
         self.inference_batch = Histogram(

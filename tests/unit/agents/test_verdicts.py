@@ -381,3 +381,11 @@ def test_the_axes_of_a_verdict_are_those_that_were_asked() -> None:
         Axis.MANIPULATION,
         Axis.LIVENESS,
     ]
+
+
+def test_media_in_which_faces_could_not_be_looked_for_are_not_said_to_have_none() -> None:
+    found = judged(result([replace(frame(0), unseen="centerface")]))
+    assert (found.outcome, found.label) == (Outcome.SCORED, Label.INCONCLUSIVE)
+    assert found.reason == "centerface answered 1 frame with no number"
+    assert found.recommendation.action is RecommendedAction.REVIEW
+    assert judged(result([frame(0)])).outcome is Outcome.NO_FACE

@@ -541,6 +541,16 @@ def test_a_detector_that_answers_with_no_number_leaves_the_question_open() -> No
     assert decided([*altered, frame(3, silent)], [SCREEN, PRIMARY]).label is Label.MANIPULATED
 
 
+def test_a_frame_in_which_faces_could_not_be_looked_for_leaves_the_question_open() -> None:
+    frames = [frame(number, face({"screen-a": logit(0.02)})) for number in range(3)]
+    blind = replace(frame(3), unseen="centerface")
+    decision = decided([*frames, blind], [SCREEN])
+    assert (decision.label, decision.reason) == (Label.INCONCLUSIVE, "centerface answered 1 frame with no number")
+    alone = decided([blind, replace(blind, pts_ms=4000)], [SCREEN])
+    assert (alone.label, alone.score) == (Label.INCONCLUSIVE, None)
+    assert alone.reason == "centerface answered 2 frames with no number"
+
+
 def test_where_no_detector_answered_with_a_number_that_is_the_reason() -> None:
     frames = [frame(number, replace(face({}), unanswered=("screen-a",))) for number in range(4)]
     decision = decided(frames, [SCREEN])

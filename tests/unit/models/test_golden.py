@@ -73,6 +73,7 @@ def test_answers_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
         opened(broken, tmp_path)
 
 
+@pytest.mark.filterwarnings("ignore:Duplicate provider")
 def test_the_next_provider_is_taken_where_one_answers_otherwise(
     red: Entry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,7 +1,8 @@
 """Frames to evidence: faces, the cascade of detectors, maps, motion, the worst face."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 
 import cv2
@@ -12,6 +13,8 @@ from skimage.data import astronaut
 
 from models.asking import Asking, asking
 from models.detectors import DetectorSet, LoadOptions
+from models.exceptions import NonFiniteScore
+from models.faces import Face
 from models.heat import unpack
 from models.scoring import Scored, ScoringLimits, StageSeconds, score_frames
 from models.sources import default_cache
@@ -184,3 +187,18 @@ def test_a_face_that_a_detector_answers_with_no_number_says_so_and_the_others_ar
     faces = [of_frame.faces[0] for of_frame in found.frames]
     assert [sorted(each.logits) for each in faces] == [["drawn", "fine", "live"], ["drawn"], ["drawn", "fine", "live"]]
     assert [sorted(each.unanswered) for each in faces] == [[], ["fine", "live"], []]
+
+
+def test_a_frame_that_the_face_detector_answers_with_no_number_says_so_and_the_others_are_judged(
+    detectors: DetectorSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, calls = detectors.faces.detect, count()
+
+    def speechless(frames: Sequence[NDArray[np.uint8]], long_side: int) -> list[list[Face]]:
+        if next(calls) == 1:
+            raise NonFiniteScore("centerface", "output", "the map of scores has NaN or infinity")
+        return real(frames, long_side)
+
+    monkeypatch.setattr(detectors.faces, "detect", speechless)
+    found = scored(detectors, [shifted(n, 0.8) for n in range(3)], asking(DetectionLevel.BASIC, detectors.entries))
+    assert [(frame.unseen, len(frame.faces)) for frame in found.frames] == [("", 1), ("centerface", 0), ("", 1)]
