@@ -8,68 +8,18 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from threading import Condition, Lock
 
 from models.detectors import DetectorSet
 from models.exceptions import ModelError, NoRoom, OutOfMemory
 from models.inference.admission import Return
-from models.inference.placing import Placed, Spot
-from models.loading import AnyModel, Loader, why
-from models.manifest import Entry, Role
+from models.inference.placing import Spot
+from models.loading import Loader
+from models.manifest import Role
 from models.selection import Choice, Selection
+from models.served import Held, Served, Slot, retire, served
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Served:
-    """One model as it serves.
-
-    Attributes:
-        wanted: the entry that was asked for.
-        entry: the entry that runs: the one wanted, its twin for GPUs, or what stands in; none where nothing has room.
-        share: of the media that it judges, 0 to 1.
-        provider: what runs it; empty where nothing does.
-        reason: why it runs there, and why nothing better does.
-        stands_in: whether memory was short of something better.
-    """
-
-    wanted: Entry
-    entry: Entry | None
-    share: float
-    provider: str
-    reason: str
-    stands_in: bool
-
-
-@dataclass(slots=True, eq=False)
-class _Held:
-    """A model that is loaded, and by how many segments it is in use."""
-
-    placed: Placed[AnyModel]
-    users: int = 0
-    retired: bool = False
-
-
-@dataclass(slots=True, eq=False)
-class _Slot:
-    """The place of an entry that is wanted.
-
-    Attributes:
-        held: what serves; none where nothing has room, or while that is found out.
-        missing: why nothing serves.
-        placing: whether it is being found out.
-        full: where memory ran out.
-        back: when something better is tried again.
-    """
-
-    wanted: Entry
-    back: Return
-    held: _Held | None = None
-    missing: ModelError | None = None
-    placing: bool = False
-    full: set[Spot] = field(default_factory=set)
 
 
 OnChange = Callable[[], None]
@@ -97,7 +47,7 @@ class Serving:
         self._selection = selection
         self._on_change = on_change
         self._clock = clock
-        self._slots: dict[str, _Slot] = {}
+        self._slots: dict[str, Slot] = {}
         self._sets: dict[tuple[int, ...], DetectorSet] = {}
         self._changing = Lock()
         self._changed = Condition()
@@ -160,14 +110,14 @@ class Serving:
         self._changed.wait_for(lambda: not any(self._slots[name].placing for name in names()))
         return names()
 
-    def _held(self, name: str) -> _Held:
+    def _held(self, name: str) -> Held:
         slot = self._slots[name]
         if slot.held is not None:
             return slot.held
         missing = slot.missing or NoRoom(name, "needs", "nothing is loaded")
         raise type(missing)(missing.entry, missing.field, missing.problem)
 
-    def _set(self, held: Sequence[_Held]) -> DetectorSet:
+    def _set(self, held: Sequence[Held]) -> DetectorSet:
         key = tuple(map(id, held))
         if key not in self._sets:
             fusion = self._loader.manifest.fusion
@@ -189,7 +139,7 @@ class Serving:
                 self._selection = selection
                 self._sets.clear()
                 gone = [self._slots.pop(name) for name in self._slots.keys() - set(selection.names)]
-                unused = [held for slot in gone if (held := _retire(slot)) is not None]
+                unused = [held for slot in gone if (held := retire(slot)) is not None]
             for held in unused:
                 held.placed.opened.close()
         self._on_change()
@@ -230,7 +180,7 @@ class Serving:
         if changed:
             self._on_change()
 
-    def _bring_back(self, slot: _Slot, held: _Held) -> bool:
+    def _bring_back(self, slot: Slot, held: Held) -> bool:
         best = held.placed.short[0]
         if not slot.back.due(ample=self._loader.options.admission.ample(best.entry, best.provider)):
             return False
@@ -245,32 +195,32 @@ class Serving:
             slot.back.failed()
             return False
         with self._changed:
-            retired = _retire(slot)
-            slot.held = _Held(placed)
+            retired = retire(slot)
+            slot.held = Held(placed)
             slot.back = Return(self._clock)
             self._sets.clear()
         if retired is not None:
             retired.placed.opened.close()
         return True
 
-    def _place(self, slot: _Slot) -> None:
+    def _place(self, slot: Slot) -> None:
         """Find what can serve in a slot, or why nothing can."""
         held, missing = None, None
         try:
-            held = _Held(self._loader.placed(slot.wanted, slot.full))
+            held = Held(self._loader.placed(slot.wanted, slot.full))
         except ModelError as error:
             missing = error
         with self._changed:
             slot.held, slot.missing, slot.placing = held, missing, False
             self._changed.notify_all()
 
-    def _loaded(self, names: Sequence[str]) -> dict[str, _Slot]:
-        slots: dict[str, _Slot] = {}
+    def _loaded(self, names: Sequence[str]) -> dict[str, Slot]:
+        slots: dict[str, Slot] = {}
         try:
             for name in names:
                 wanted = self._loader.manifest.entry(name)
                 placed = self._loader.placed(wanted)
-                slots[name] = _Slot(wanted, Return(self._clock), _Held(placed))
+                slots[name] = Slot(wanted, Return(self._clock), Held(placed))
         except BaseException:
             for slot in slots.values():
                 if slot.held is not None:
@@ -284,26 +234,8 @@ class Serving:
         with self._changed:
             choices = list(self._selection.choices.values())
             return [
-                _served(self._slots[name], choice, name)
+                served(self._slots[name], choice, name)
                 for choice in choices
                 for name in choice.all
                 if name in self._slots
             ]
-
-
-def _retire(slot: _Slot) -> _Held | None:
-    """Let a slot's model go; return it where nobody uses it, to be closed. The last user closes it otherwise."""
-    held = slot.held
-    if held is None:
-        return None
-    held.retired = True
-    return held if held.users == 0 else None
-
-
-def _served(slot: _Slot, choice: Choice, name: str) -> Served:
-    canary = choice.share if choice.canary else 0.0
-    share = (canary if name in choice.canary else 0.0) + (1.0 - canary if name in choice.models else 0.0)
-    if slot.held is None:
-        return Served(slot.wanted, None, share, "", "" if slot.missing is None else str(slot.missing), stands_in=False)
-    placed = slot.held.placed
-    return Served(slot.wanted, placed.opened.entry, share, placed.opened.provider, why(placed), bool(placed.short))

@@ -11,7 +11,7 @@ from confluent_kafka import Producer
 
 from agents.runtime.clients import connection
 from agents.settings import Settings
-from models.serving import Served
+from models.served import Served
 from schemas.control import RefusedSwitch, WorkerModel, WorkerReport
 from topics.catalogue import WORKERS
 from topics.serialisation import encode
