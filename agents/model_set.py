@@ -141,6 +141,15 @@ class LoadedModels:
             self._metrics.model_provider.labels(each.entry.name, each.entry.version, each.provider).set(1)
             self._metrics.model_stands_in.labels(each.wanted.name).set(each.stands_in)
 
+    def measure(self) -> None:
+        """Note how much memory is left where models run, and how busy a GPU is."""
+        meter = self.serving.admission.meter
+        for provider in {each.provider for each in self.serving.served if each.provider}:
+            if (free := meter.free(provider)) is not None:
+                self._metrics.memory_free.labels(provider).set(free)
+            if (busy := meter.busy(provider)) is not None:
+                self._metrics.gpu_busy.labels(provider).set(busy)
+
     def _on_batch(self, batch: BatchStats) -> None:
         self._metrics.inference_batch.labels(batch.model).observe(batch.crops)
         self._metrics.inference_wait_seconds.labels(batch.model).observe(batch.wait_s)

@@ -12,7 +12,7 @@ from threading import Condition, Lock
 
 from models.detectors import DetectorSet
 from models.exceptions import ModelError, NoRoom, OutOfMemory
-from models.inference.admission import Return
+from models.inference.admission import Admission, Return
 from models.inference.placing import Spot
 from models.loading import Loader
 from models.manifest import Role
@@ -51,6 +51,11 @@ class Serving:
         self._sets: dict[tuple[int, ...], DetectorSet] = {}
         self._changing = Lock()
         self._changed = Condition()
+
+    @property
+    def admission(self) -> Admission:
+        """What decides whether there is room for a model."""
+        return self._loader.options.admission
 
     @property
     def selection(self) -> Selection:
@@ -182,7 +187,7 @@ class Serving:
 
     def _bring_back(self, slot: Slot, held: Held) -> bool:
         best = held.placed.short[0]
-        if not slot.back.due(ample=self._loader.options.admission.ample(best.entry, best.provider)):
+        if not slot.back.due(ample=self.admission.ample(best.entry, best.provider)):
             return False
         slot.full.clear()
         try:

@@ -69,6 +69,7 @@ class SteeredModels(LoadedModels):
         now = monotonic()
         if now >= self._tend_at:
             self.serving.tend()
+            self.measure()
             self._tend_at = now + self._tend_every_s
         served, refused = self.serving.served, list(self._refused.values())
         if (served, refused) != self._said or now >= self._report_at:

@@ -65,6 +65,10 @@ class Metrics:
         self.model_stands_in = self._gauge(
             "fleet_model_stands_in", "1 while something else serves for a model for want of memory.", ("model",)
         )
+        self.memory_free = self._gauge(
+            "fleet_memory_free_bytes", "Memory that is free for models where a provider runs.", ("provider",)
+        )
+        self.gpu_busy = self._gauge("fleet_gpu_busy", "Share of its time that the GPU is busy.", ("provider",))
         self.media_bytes_read = self._counter("fleet_media_bytes_read", "Bytes of media read.", ("scheme",))
         self.decoded_streams = self._counter(
             "fleet_decoded_streams", "Videos or parts of them decoded, by cuda or in software.", ("decoder",)

@@ -1,12 +1,13 @@
 """What happened between two looks at a worker."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from agents.top.readings import Reading
 
 PARTS = ("fetch", "decode", "faces", "score", "record", "fuse", "write")
 """Stages within the handling of a message."""
+_FREE, _BUSY, _STANDS_IN = "fleet_memory_free_bytes", "fleet_gpu_busy", "fleet_model_stands_in"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,9 @@ class WorkerRate:
         cpu: seconds of processor time of each second, its decoders not counted.
         handled: messages a second.
         handling: seconds of each second that its handlers were busy, over all of them.
+        free_bytes: memory that is free for models, by provider that runs some.
+        gpu_busy: share of its time that its GPU is busy, 0 to 1; none without one.
+        stood_in_for: models for which others serve, for want of memory.
     """
 
     url: str
@@ -54,6 +58,9 @@ class WorkerRate:
     handling: float = 0.0
     stages: Mapping[str, StageRate] = field(default_factory=dict)
     models: Mapping[str, ModelRate] = field(default_factory=dict)
+    free_bytes: Mapping[str, float] = field(default_factory=dict)
+    gpu_busy: float | None = None
+    stood_in_for: Sequence[str] = ()
 
 
 def between(before: Reading, now: Reading) -> WorkerRate:
@@ -103,6 +110,9 @@ def between(before: Reading, now: Reading) -> WorkerRate:
         handling=rate("fleet_stage_seconds_sum", stage="handle"),
         stages={name: stage(name) for name in now.labels("fleet_stage_seconds_count", "stage")},
         models={name: model(name) for name in now.labels("fleet_inference_batch_crops_count", "model")},
+        free_bytes={name: now.total(_FREE, provider=name) for name in now.labels(_FREE, "provider")},
+        gpu_busy=max((now.total(_BUSY, provider=name) for name in now.labels(_BUSY, "provider")), default=None),
+        stood_in_for=[name for name in now.labels(_STANDS_IN, "model") if now.total(_STANDS_IN, model=name) > 0],
     )
 
 

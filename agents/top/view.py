@@ -80,4 +80,16 @@ def _details(worker: WorkerRate) -> RenderableType:
             f"{model.run_ms:.1f}",
             f"{model.busy:.0%}",
         )
-    return Group(stages, Text(""), models)
+    return Group(stages, Text(""), models, *_devices(worker))
+
+
+def _devices(worker: WorkerRate) -> list[Text]:
+    """Where models run: how much memory is left there, and how busy a GPU is; and what stands in for want of it."""
+    lines = []
+    if worker.free_bytes:
+        free = ", ".join(f"{name} {decimal(int(left))} free" for name, left in worker.free_bytes.items())
+        busy = "" if worker.gpu_busy is None else f", GPU {worker.gpu_busy:.0%} busy"
+        lines.append(Text(f"\nmemory for models: {free}{busy}", "dim"))
+    if worker.stood_in_for:
+        lines.append(Text(f"short of memory: something else serves for {', '.join(worker.stood_in_for)}", "yellow"))
+    return lines

@@ -14,10 +14,13 @@ _KIB = 1024
 
 
 class MemoryMeter(Protocol):
-    """Reads how much memory is left where a provider runs."""
+    """Reads how much memory is left where a provider runs, and how busy that device is."""
 
     def free(self, provider: str) -> int | None:
         """Return the bytes that are free for models on `provider`; None where it cannot be known."""
+
+    def busy(self, provider: str) -> float | None:
+        """Return the share of its time, 0 to 1, that a GPU is busy; None of a CPU, or where it cannot be known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +42,15 @@ class MachineMeter:
     def free(self, provider: str) -> int | None:
         """Return the free bytes, see `MemoryMeter`."""
         if provider != CPU:
-            return _free_of_gpu()
+            nvml = _nvml()
+            return None if nvml is None else free_by_nvml(nvml)
         known = [each for each in (self._available(), self._left_by_limit()) if each is not None]
         return min(known, default=None)
+
+    def busy(self, provider: str) -> float | None:
+        """Return how busy a GPU is, see `MemoryMeter`."""
+        nvml = None if provider == CPU else _nvml()
+        return None if nvml is None else busy_by_nvml(nvml)
 
     def _available(self) -> int | None:
         try:
@@ -63,13 +72,12 @@ class MachineMeter:
             return None
 
 
-def _free_of_gpu() -> int | None:
-    """Bytes free on the first device that CUDA shows to this process; None without NVML or such a device."""
+def _nvml() -> Any:
+    """The module `pynvml`, of the package nvidia-ml-py, which has no types; None where it is not installed."""
     try:
-        nvml: Any = import_module("pynvml")
+        return import_module("pynvml")
     except ImportError:
         return None
-    return free_by_nvml(nvml)
 
 
 def free_by_nvml(nvml: Any, visible: str | None = None) -> int | None:
@@ -82,6 +90,18 @@ def free_by_nvml(nvml: Any, visible: str | None = None) -> int | None:
     try:
         nvml.nvmlInit()
         return int(nvml.nvmlDeviceGetMemoryInfo(visible_device(nvml, visible)).free)
+    except nvml.NVMLError:
+        return None
+
+
+def busy_by_nvml(nvml: Any, visible: str | None = None) -> float | None:
+    """Return the share of the last moment in which the first visible device ran something; see `free_by_nvml`.
+
+    A MIG slice has no such figure.
+    """
+    try:
+        nvml.nvmlInit()
+        return float(nvml.nvmlDeviceGetUtilizationRates(visible_device(nvml, visible)).gpu) / 100
     except nvml.NVMLError:
         return None
 

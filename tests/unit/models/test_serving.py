@@ -33,6 +33,9 @@ class Meter:
     def free(self, provider: str) -> int:
         return self.free_mib * MIB
 
+    def busy(self, provider: str) -> float | None:
+        return None
+
 
 class Clock:
     def __init__(self) -> None:

@@ -73,6 +73,15 @@ def test_what_a_worker_did_in_an_interval(worker: Worker) -> None:
     assert figures == pytest.approx([16.0, 8.0, 2.0, 250.0, 0.5])
 
 
+def test_the_device_and_what_stands_in_are_read(worker: Worker) -> None:
+    worker.metrics.memory_free.labels("cuda").set(3e9)
+    worker.metrics.gpu_busy.labels("cuda").set(0.83)
+    worker.metrics.model_stands_in.labels("large").set(1)
+    worker.metrics.model_stands_in.labels("fine").set(0)
+    rate = over(worker, seconds=1.0, messages=1)
+    assert (rate.free_bytes, rate.gpu_busy, rate.stood_in_for) == ({"cuda": 3e9}, pytest.approx(0.83), ["large"])
+
+
 def test_an_interval_without_work_has_no_means(worker: Worker) -> None:
     worker.works(1)
     rate = over(worker, seconds=1.0, messages=0)
@@ -138,7 +147,14 @@ def test_the_bottleneck_is_said_in_words(worker_: WorkerRate, said: str) -> None
 
 
 def test_the_screen_shows_workers_stages_and_models() -> None:
-    busy = replace(BUSY, lag=1234, models={"fine": ModelRate("cpu", 16.0, 8.0, 2.0, 250.0, 0.5)})
+    busy = replace(
+        BUSY,
+        lag=1234,
+        models={"fine": ModelRate("cuda", 16.0, 8.0, 2.0, 250.0, 0.5)},
+        free_bytes={"cuda": 3e9},
+        gpu_busy=0.83,
+        stood_in_for=["large"],
+    )
     silent = WorkerRate("http://127.0.0.1:9101", "", "silent", {"worker": "refused"})
     console = Console(width=100, record=True, file=None, color_system=None)
     with console.capture() as captured:
@@ -146,6 +162,8 @@ def test_the_screen_shows_workers_stages_and_models() -> None:
     shown = captured.get()
     for words in ("segments", "1,234", "faces", "75%", "fine", "250.0", "http://127.0.0.1:9101", "does not answer"):
         assert words in shown
+    assert "memory for models: cuda 3.0 GB free, GPU 83% busy" in shown
+    assert "short of memory: something else serves for large" in shown
 
 
 def test_the_command_shows_an_interval_and_fails_where_nobody_answers(worker: Worker) -> None:

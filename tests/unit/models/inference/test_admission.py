@@ -6,7 +6,7 @@ import pytest
 
 from models.exceptions import NoRoom
 from models.inference.admission import CALM_S, MIB, Admission, Return
-from models.inference.meter import MachineMeter, free_by_nvml
+from models.inference.meter import MachineMeter, busy_by_nvml, free_by_nvml
 from models.manifest import Entry
 from tests.support.tiny_models import entry
 
@@ -19,6 +19,9 @@ class Scripted:
 
     def free(self, provider: str) -> int | None:
         return None if self.free_mib is None else round(self.free_mib * MIB)
+
+    def busy(self, provider: str) -> float | None:
+        return None
 
 
 class Clock:
@@ -120,6 +123,9 @@ class Nvml:
         def __init__(self, free: int) -> None:
             self.free = free
 
+    class Rates:
+        gpu = 83
+
     def nvmlInit(self) -> None:  # noqa: N802
         pass
 
@@ -131,6 +137,11 @@ class Nvml:
     def nvmlDeviceGetHandleByUUID(self, uuid: str) -> str:  # noqa: N802
         return uuid
 
+    def nvmlDeviceGetUtilizationRates(self, handle: str) -> "Nvml.Rates":  # noqa: N802
+        if handle.startswith("MIG"):
+            raise self.NVMLError("not supported")
+        return self.Rates()
+
     def nvmlDeviceGetMemoryInfo(self, handle: str) -> "Nvml.Memory":  # noqa: N802
         return self.Memory({"GPU-0": 10, "GPU-1": 20, "MIG-a": 5}[handle])
 
@@ -140,3 +151,12 @@ class Nvml:
 )
 def test_a_gpu_is_the_first_one_that_this_process_sees(visible: str, free: int | None) -> None:
     assert free_by_nvml(Nvml(), visible) == free
+
+
+@pytest.mark.parametrize(("visible", "busy"), [("0", 0.83), ("MIG-a", None), ("7", None)])
+def test_how_busy_a_gpu_is(visible: str, busy: float | None) -> None:
+    assert busy_by_nvml(Nvml(), visible) == busy
+
+
+def test_a_cpu_is_not_asked_how_busy_it_is() -> None:
+    assert MachineMeter().busy("cpu") is None
