@@ -233,6 +233,10 @@ WORKERS = Topic(
     retention=timedelta(hours=1),
 )
 
+STEERING: tuple[Topic, ...] = (CONTROL, WORKERS)
+"""Topics beside the way of the data: workers read and write them outside of their lanes, and do without where they are
+missing."""
+
 TOPICS: tuple[Topic, ...] = (
     UPLOADS,
     SEGMENTS,
@@ -244,8 +248,7 @@ TOPICS: tuple[Topic, ...] = (
     ALERTS,
     ACTIONS,
     REVIEWS,
-    CONTROL,
-    WORKERS,
+    *STEERING,
 )
 
 
