@@ -10,7 +10,8 @@ from models.exceptions import ManifestError
 from models.manifest import Entry
 
 _START = re.compile(r"^  - name: (\S+)$", re.MULTILINE)
-_GOLDEN = re.compile(r"^    golden: .*\n(?:      .*\n)*", re.MULTILINE)
+_FIELD = r"^    {}:.*\n(?:      .*\n)*"
+"""A field of an entry, with the lines that go with it."""
 
 
 def with_entry(text: str, entry: Entry, folder: Path) -> str:
@@ -40,15 +41,31 @@ def with_golden(text: str, entry: Entry, folder: Path) -> str:
     if entry.golden is None:
         raise ManifestError(entry.name, "golden", "there is none to be written")
     path = entry.golden.path.relative_to(folder).as_posix()
-    line = f"    golden: {{path: {path}, sha256: {entry.golden.sha256}, tolerance: {entry.golden.tolerance:g}}}\n"
+    golden = f"{{path: {path}, sha256: {entry.golden.sha256}, tolerance: {entry.golden.tolerance:g}}}"
+    return _with_field(text, entry.name, "golden", golden)
+
+
+def with_needs(text: str, entry: Entry) -> str:
+    """Return a manifest's text with what an entry needs in it; all else of the entry stays as it is written.
+
+    Raises:
+        ManifestError: the text has no such entry.
+    """
+    needs = ", ".join(f"{provider}: {mebibytes:g}" for provider, mebibytes in entry.needs.items())
+    return _with_field(text, entry.name, "needs", f"{{{needs}}}")
+
+
+def _with_field(text: str, name: str, field: str, value: str) -> str:
+    """The text with a field at the end of an entry, instead of what it had of it."""
+    old = re.compile(_FIELD.format(re.escape(field)), re.MULTILINE)
     starts = list(_START.finditer(text))
     for place, start in enumerate(starts):
-        if start[1] == entry.name:
+        if start[1] == name:
             end = starts[place + 1].start() if place + 1 < len(starts) else len(text)
-            block = _GOLDEN.sub("", text[start.start() : end])
+            block = old.sub("", text[start.start() : end])
             gap = "\n" if place + 1 < len(starts) else ""
-            return text[: start.start()] + block.rstrip("\n") + "\n" + line + gap + text[end:]
-    raise ManifestError(entry.name, "name", "is not in the manifest")
+            return text[: start.start()] + block.rstrip("\n") + f"\n    {field}: {value}\n" + gap + text[end:]
+    raise ManifestError(name, "name", "is not in the manifest")
 
 
 def _block(entry: Entry, folder: Path) -> str:

@@ -124,3 +124,21 @@ def fit_fusion(
     from agents.cli.fit_fusion import fit_fusion as fit
 
     fit(scores, out, description, ridge, seed)
+
+
+@making_app.command("needs", rich_help_panel="Make")
+def measure_needs(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME]...", help="Entries; all by default.", show_default=False)
+    ] = None,
+    write: Annotated[bool, typer.Option("--write", help="Put the figures into the manifest in use.")] = False,
+) -> None:
+    """Measure how much memory models need: a worker admits a model only where so much is free.
+
+    Each is opened in a process of its own, and runs every batch size once.
+
+    Example: [cyan]fleet models needs blend_primary --write[/]
+    """
+    from agents.cli.needs import needs
+
+    needs(names or (), write=write)

@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
+import pytest
 import yaml
 
+from models.exceptions import ManifestError
 from models.manifest import MANIFEST, Manifest
-from models.manifest_text import with_entry
+from models.manifest_text import with_entry, with_needs
 from tests.support.tiny_models import entry
 
 TEXT = MANIFEST.read_text(encoding="utf-8")
@@ -44,3 +46,21 @@ def test_the_first_of_all_entries_can_be_replaced(tmp_path: Path) -> None:
     entries = yaml.safe_load(text)["entries"]
     assert [each["name"] for each in entries] == [each.name for each in Manifest.load().entries]
     assert entries[0]["source"] == {"kind": "file", "path": "weights/tiny.onnx", "sha256": "0" * 64}
+
+
+def test_what_an_entry_needs_is_all_that_changes(tmp_path: Path) -> None:
+    known = Manifest.load()
+    first = known.entries[0].model_copy(update={"needs": {"cuda": 9.5, "cpu": 12.0}})
+    text = with_needs(TEXT, first)
+    assert "    needs: {cuda: 9.5, cpu: 12}\n\n" in text
+    rest = [line for line in TEXT.splitlines() if "needs:" not in line or known.entries[0].needs == {}]
+    assert [line for line in rest if line not in text.splitlines()] == []
+    again = with_needs(text, first.model_copy(update={"needs": {"cpu": 13.0}}))
+    assert yaml.safe_load(again)["entries"][0]["needs"] == {"cpu": 13}
+    assert yaml.safe_load(again)["entries"][1:] == yaml.safe_load(TEXT)["entries"][1:]
+
+
+def test_an_entry_of_another_manifest_cannot_be_given_needs(tmp_path: Path) -> None:
+    stranger = entry(path=tmp_path / "tiny.onnx", sha256="0" * 64, name="stranger")
+    with pytest.raises(ManifestError, match="stranger: name: is not in the manifest"):
+        with_needs(TEXT, stranger)
