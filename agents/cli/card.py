@@ -16,7 +16,7 @@ from models.sources import resolve
 CARDS = Path(models.__file__).parent / "cards"
 
 
-def card(name: str, report: Path, curves: Path | None, folder: Path | None) -> None:
+def card(name: str, report: Path, curves: Path | None, folder: Path | None, *, figures_only: bool = False) -> None:
     """Write the card, its figures and the picture of its training.
 
     Args:
@@ -24,6 +24,7 @@ def card(name: str, report: Path, curves: Path | None, folder: Path | None) -> N
         report: `report.json` of an evaluation with it.
         curves: of its training; by default `NAME.curves.json` of the folder, if there is one.
         folder: of the cards; the fleet's own by default. `NAME.notes.md` in it holds the texts.
+        figures_only: write `NAME.evaluation.json`, and no card: of a network that another's card speaks of.
 
     Raises:
         SettingsInvalid: a setting cannot be.
@@ -37,12 +38,17 @@ def card(name: str, report: Path, curves: Path | None, folder: Path | None) -> N
     beside = folder / f"{name}.curves.json"
     if card_path.exists() and MARK not in card_path.read_text(encoding="utf-8"):
         raise CommandFailed(ExitCode.USAGE, f"{card_path} was not written by this command; move it away first")
+    figures = folder / f"{name}.evaluation.json"
     try:
+        weights = resolve(entry, settings.cache, offline=settings.offline)
+        data = card_data(read_report(report), entry, weights.stat().st_size)
+        if figures_only:
+            figures.write_text(data.model_dump_json(indent=1) + "\n", encoding="utf-8")
+            OUT.print(f"written: {figures}", markup=False, soft_wrap=True)
+            return
         notes = read_notes(folder / f"{name}.notes.md")
         source = curves or (beside if beside.exists() else None)
         training = None if source is None else read_curves(source)
-        weights = resolve(entry, settings.cache, offline=settings.offline)
-        data = card_data(read_report(report), entry, weights.stat().st_size)
     except EvaluationError as error:
         raise CommandFailed(ExitCode.USAGE, str(error)) from error
     if training is not None:
@@ -55,7 +61,7 @@ def card(name: str, report: Path, curves: Path | None, folder: Path | None) -> N
         write_training(training, f"{entry.name} {entry.version}", picture)
         if source != beside:
             beside.write_text(training.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    (folder / f"{name}.evaluation.json").write_text(data.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    figures.write_text(data.model_dump_json(indent=1) + "\n", encoding="utf-8")
     drawn = picture.name if training is not None else None
     card_path.write_text(detector_card(entry, data, notes, training, drawn), encoding="utf-8")
     OUT.print(f"written: {card_path}", markup=False, soft_wrap=True)

@@ -88,6 +88,9 @@ def write_card(
     cards: Annotated[
         Path | None, typer.Option(exists=True, file_okay=False, help="Folder of the cards.", show_default="the fleet's")
     ] = None,
+    figures_only: Annotated[
+        bool, typer.Option("--figures-only", help="Write NAME.evaluation.json and no card: of a network in fp32.")
+    ] = False,
 ) -> None:
     """Write a model's card from an evaluation, its training curves and its notes (docs/evaluation.md).
 
@@ -95,7 +98,7 @@ def write_card(
     """
     from agents.cli.card import card
 
-    card(name, report, curves, cards)
+    card(name, report, curves, cards, figures_only=figures_only)
 
 
 @measuring_app.command("blend", rich_help_panel="Measure")

@@ -90,6 +90,15 @@ def test_a_model_that_was_not_trained_here_has_a_card_without_curves(home: Path)
     assert not (home / "cards" / "tiny.training.png").exists()
 
 
+def test_figures_alone_are_the_cards_own(home: Path) -> None:
+    cards, report = home / "cards", home / "out" / "report.json"
+    (cards / "tiny.notes.md").unlink()
+    card("tiny", report, None, cards, figures_only=True)
+    assert [path.name for path in cards.iterdir()] == ["tiny.evaluation.json"]
+    alone = CardData.model_validate_json((cards / "tiny.evaluation.json").read_text())
+    assert [each.name for each in alone.report.detectors] == ["tiny"]
+
+
 def test_a_card_of_another_command_is_not_written_over(home: Path) -> None:
     other = home / "cards" / "tiny.md"
     other.write_text("# written by hand\n")
