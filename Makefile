@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 BROKER ?= embedded
 WORKERS ?= 3
 
-.PHONY: help install lock generate check test test-unit test-pipeline kafka demo bench bench-inference bench-quick clean
+.PHONY: help install lock generate check test test-unit test-pipeline kafka demo bench bench-inference bench-gpu bench-quick clean
 
 help:              ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 18
@@ -46,8 +46,11 @@ kafka: $(STAMP)    ## fetch real Apache Kafka (needs Java and Maven), once
 bench: $(STAMP)    ## measure, and write docs/benchmarks.md
 	$(BIN)/python -m bench --write
 
-bench-inference: $(STAMP)  ## detectors alone: faces a second, through the batcher, INT8 against fp32
-	$(BIN)/python -m bench detectors inference
+bench-inference: $(STAMP)  ## inference alone: every family by batch size, INT8 against fp32, starts, memory
+	$(BIN)/python -m bench detectors families precision opening inference
+
+bench-gpu: $(STAMP)  ## the same on a GPU, and write docs/benchmarks-gpu.md; ends with an error where there is none
+	$(BIN)/python -m bench --gpu --write
 
 bench-quick: $(STAMP)  ## the same in a minute, writing nothing: do the benchmarks run?
 	$(BIN)/python -m bench --quick

@@ -4,6 +4,7 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
@@ -15,11 +16,27 @@ from rich.status import Status
 from agents.local import apache_available
 from agents.local.urls import Broker
 from agents.runtime.logs import configure_logging
-from bench import artifacts, detectors, inference, latency, memory, runtime, storage, temporal, throughput
+from bench import (
+    artifacts,
+    detectors,
+    families,
+    inference,
+    latency,
+    memory,
+    opening,
+    precision,
+    providers,
+    runtime,
+    storage,
+    temporal,
+    throughput,
+)
+from bench.devices import NoDevice, gpu_providers
 from bench.machine import Machine
-from bench.report import Section, document
+from bench.report import Section, write_document
 from bench.run import Run
-from bench.servers import BROKERS, running_servers
+from bench.servers import BROKERS, Servers, running_servers
+from models.inference.providers import CPU
 
 PARTS: Mapping[str, Callable[[Run], Section]] = {
     "latency": latency.measure,
@@ -28,49 +45,80 @@ PARTS: Mapping[str, Callable[[Run], Section]] = {
     "runtime": runtime.measure,
     "storage": storage.measure,
     "detectors": detectors.measure,
+    "families": families.measure,
+    "precision": precision.measure,
+    "opening": opening.measure,
     "inference": inference.measure,
     "artifacts": artifacts.measure,
     "temporal": temporal.measure,
+    "providers": providers.measure,
 }
+SERVED = ("latency", "throughput", "memory", "runtime", "storage")
+"""Parts that need servers."""
+ON_GPU = ("families", "precision", "opening")
+"""Parts that can be measured on a GPU."""
+NOT_BY_DEFAULT = ("providers",)
+"""A trial of what the fleet does not run."""
 _LOG_WIDTH = 140
 """Of tables that go to a log, characters."""
 DOCUMENT = Path(__file__).parents[1] / "docs" / "benchmarks.md"
+GPU_DOCUMENT = DOCUMENT.with_name("benchmarks-gpu.md")
 
 
 def main() -> None:
     """Measure the parts asked for."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("parts", nargs="*", metavar="part", help=f"{', '.join(PARTS)}; all of them by default")
+    usual = [part for part in PARTS if part not in NOT_BY_DEFAULT]
+    parser.add_argument(
+        "parts",
+        nargs="*",
+        metavar="part",
+        help=f"{', '.join(PARTS)}; by default all but {', '.join(NOT_BY_DEFAULT)}, of --gpu {', '.join(ON_GPU)}",
+    )
     parser.add_argument("--quick", action="store_true", help="little of everything: whether it works, under a minute")
-    parser.add_argument("--write", action="store_true", help="rewrite docs/benchmarks.md with the tables of this run")
+    parser.add_argument("--write", action="store_true", help="rewrite the document with this run's tables and plots")
+    parser.add_argument(
+        "--document", type=Path, help=f"which; by default {DOCUMENT.name}, of --gpu {GPU_DOCUMENT.name}"
+    )
     parser.add_argument("--broker", choices=get_args(Broker), default="embedded", help="which broker to measure on")
+    parser.add_argument("--gpu", action="store_true", help="measure inference on this machine's GPU")
     asked = parser.parse_args()
-    unknown = [part for part in asked.parts if part not in PARTS]
+    parts = asked.parts or (list(ON_GPU) if asked.gpu else usual)
+    unknown = [part for part in parts if part not in PARTS]
     if unknown:
         parser.error(f"no part {unknown[0]!r}; there are {', '.join(PARTS)}")
+    if asked.gpu and (other := [part for part in parts if part not in ON_GPU]):
+        parser.error(f"{other[0]} is not measured on a GPU; there are {', '.join(ON_GPU)}")
     if asked.broker == "apache" and (reason := apache_available()) is not None:
         parser.error(f"--broker apache: {reason}")
+    try:
+        measured_on = gpu_providers() if asked.gpu else (CPU,)
+    except NoDevice as error:
+        parser.exit(1, f"{error}\n")
     configure_logging("ERROR", "text")
     console = Console(width=None if sys.stdout.isatty() else _LOG_WIDTH)
     began = perf_counter()
-    sections = _measure(asked.parts or list(PARTS), asked.broker, console, quick=asked.quick)
+    sections = _measure(parts, asked.broker, measured_on, console, quick=asked.quick)
     took = f"{perf_counter() - began:.0f} s"
     if asked.write:
+        path = asked.document or (GPU_DOCUMENT if asked.gpu else DOCUMENT)
         command = " ".join(["python -m bench", *sys.argv[1:]])
         date = f"{datetime.now(UTC):%Y-%m-%d}, in {took}"
-        DOCUMENT.write_text(document(sections, Machine.here(BROKERS[asked.broker]), command, date), encoding="utf-8")
-        console.print(f"wrote {DOCUMENT}")
+        write_document(path, sections, Machine.here(BROKERS[asked.broker]), command, date)
+        console.print(f"wrote {path}")
     console.print(f"took {took}", style="dim")
 
 
-def _measure(parts: list[str], broker: Broker, console: Console, *, quick: bool) -> list[Section]:
+def _measure(
+    parts: list[str], broker: Broker, measured_on: tuple[str, ...], console: Console, *, quick: bool
+) -> list[Section]:
     sections = []
     with (
-        console.status("starting the servers") as status,
+        console.status("starting") as status,
         tempfile.TemporaryDirectory(prefix="fleet-bench-") as folder,
-        running_servers(broker, Path(folder)) as servers,
+        _servers(parts, broker, Path(folder)) as servers,
     ):
-        run = Run(servers, Path(folder), quick, _teller(status, console))
+        run = Run(Path(folder), quick, _teller(status, console), measured_on, servers)
         for part in parts:
             section = PARTS[part](run)
             console.rule(section.title, align="left")
@@ -78,6 +126,11 @@ def _measure(parts: list[str], broker: Broker, console: Console, *, quick: bool)
                 table.show(console)
             sections.append(section)
     return sections
+
+
+def _servers(parts: list[str], broker: Broker, folder: Path) -> AbstractContextManager[Servers | None]:
+    """Servers where a part needs them."""
+    return running_servers(broker, folder) if set(parts) & set(SERVED) else nullcontext()
 
 
 def _teller(status: Status, console: Console) -> Callable[[str], None]:

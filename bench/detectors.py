@@ -1,4 +1,4 @@
-"""How fast the fleet's detectors judge crops on one core: against the bare graph, and INT8 against fp32."""
+"""How fast the fleet's detectors judge crops on one core, against the bare graph."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -32,8 +32,7 @@ class _Way:
 def measure(run: Run) -> Section:
     """Measure every detector of the manifest, on one core, alternately with its bare graph."""
     cache = ModelSettings().cache
-    manifest = Manifest.load()
-    entries = [entry for entry in manifest.entries if entry.role in _ROLES]
+    entries = [entry for entry in Manifest.load().entries if entry.role in _ROLES]
     ways: dict[str, tuple[_Way, _Way]] = {}
     for entry in entries:
         run.tell(f"detectors: loading {entry.name}")
@@ -49,7 +48,7 @@ def measure(run: Run) -> Section:
             for kept, way in zip(taken[name], pair, strict=True):
                 kept.append(_rate(way, runs))
     rates = {name: (Samples(tuple(ours)), Samples(tuple(bare))) for name, (ours, bare) in taken.items()}
-    return Section("Detectors", (_against_bare(entries, rates), _quantised(manifest, rates)))
+    return Section("Detectors", (_against_bare(entries, rates),))
 
 
 def _ways(entry: Entry, cache: Path) -> tuple[_Way, _Way]:
@@ -113,23 +112,3 @@ def _against_bare(entries: list[Entry], rates: Mapping[str, tuple[Samples, Sampl
         "normalised already; the fleet's session takes uint8 crops, normalises, checks, and answers a calibrated "
         "logit and the heat map. A detector that leaves unused layers of its graph out can be above 1.",
     )
-
-
-def _quantised(manifest: Manifest, rates: Mapping[str, tuple[Samples, Samples]]) -> Table:
-    pairs = [(name, full.name) for name in rates if (full := manifest.in_fp32(manifest.entry(name))) is not None]
-    return Table(
-        "INT8 against fp32, one core",
-        ("detector", "INT8, faces/s", "fp32, faces/s", "ratio"),
-        tuple(
-            (small, rates[small][0].text(0), rates[full][0].text(0), rates[small][0].over(rates[full][0]).text(2))
-            for small, full in pairs
-        ),
-        f"The same network in the fleet's session. This processor {_vnni()}.",
-    )
-
-
-def _vnni() -> str:
-    """Whether the processor has 8-bit dot products, which ONNX Runtime uses where they are."""
-    flags = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    has = "avx512_vnni" in flags or "avx_vnni" in flags
-    return "has VNNI: without it, the ratio is lower" if has else "has no VNNI"

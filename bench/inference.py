@@ -1,37 +1,26 @@
-"""What the way through the batcher costs: many threads' crops against a bare loop on the same session."""
+"""What the way through the batcher costs a single crop, and whether memory stays what it is over many batches."""
 
 import resource
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import cycle
 from pathlib import Path
-from queue import SimpleQueue
-from threading import Thread
-from time import perf_counter, sleep
+from time import sleep
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agents.settings import ModelSettings
+from bench.pace import DELAY_S, batcher_of
 from bench.report import Section, Table
 from bench.run import Run
 from bench.samples import Samples
 from models.graph import prepare
 from models.inference.batcher import Batcher, BatchStats
-from models.inference.cpus import available_cpus
 from models.inference.session import Session
 from models.manifest import Entry, Manifest, Role
 from models.sources import resolve
 
 _ROLES = (Role.SCREEN, Role.PRIMARY, Role.SYNTHETIC)
-_PRODUCERS = 4
-_AHEAD = 12
-"""Submissions that a producer has under way, as the frames of a segment are."""
-_FACES = (1, 1, 2, 1, 3, 1, 1, 4)
-"""Crops of one submission after the other: the faces of frames."""
-_DELAY_S = ModelSettings().batch_delay_ms / 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,22 +31,11 @@ class _Loaded:
 
 
 def measure(run: Run) -> Section:
-    """Measure every detector of the manifest at full load and at low load."""
-    full, low = [], []
+    """Measure every detector of the manifest at low load, and one over many batches."""
+    low = []
     for entry in (each for each in Manifest.load().entries if each.role in _ROLES):
         run.tell(f"inference: {entry.name}")
-        loaded = _load(entry)
-        seconds = run.amount(1.5, 0.15)
-        bare, ours, fills = [], [], []
-        for _ in range(run.amount(7, 2)):
-            bare.append(_bare_rate(loaded, seconds))
-            rate, fill = _batched_rate(loaded, seconds)
-            ours.append(rate)
-            fills.append(fill)
-        rates, base = Samples(tuple(ours)), Samples(tuple(bare))
-        bucket = f"{entry.buckets[-1]}"
-        full.append((entry.name, bucket, rates.text(), base.text(), rates.over(base).text(2), f"{np.mean(fills):.0%}"))
-        waits = Samples(tuple(_waits(loaded, run.amount(60, 8))))
+        waits = Samples(tuple(_waits(_load(entry), run.amount(60, 8))))
         low.append((entry.name, f"{1000 * waits.median:.2f}", f"{1000 * waits.percentile(0.95):.2f}"))
     run.tell("inference: memory over many batches")
     return Section(
@@ -65,18 +43,10 @@ def measure(run: Run) -> Section:
         (
             _memory(run.amount(20_000, 400)),
             Table(
-                f"Crops a second through the batcher, {available_cpus()} cores",
-                ("detector", "batch", "batcher", "bare loop", "ratio", "batch fill"),
-                tuple(full),
-                f"{_PRODUCERS} threads submit 1 to 4 crops at a time, {_AHEAD} submissions under way each; the bare "
-                "loop runs the same session on full batches that lie ready. The batcher adds gathering, futures "
-                "and the threads that want them.",
-            ),
-            Table(
                 "Wait of one crop at low load, ms",
                 ("detector", "median", "p95"),
                 tuple(low),
-                f"One crop at a time with nothing else to do: it waits for company for at most {1000 * _DELAY_S:g} ms, "
+                f"One crop at a time with nothing else to do: it waits for company for at most {1000 * DELAY_S:g} ms, "
                 "and then for the thread.",
             ),
         ),
@@ -90,51 +60,9 @@ def _load(entry: Entry) -> _Loaded:
     return _Loaded(entry, session, np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8))
 
 
-def _bare_rate(loaded: _Loaded, seconds: float) -> float:
-    began, done = perf_counter(), 0
-    while perf_counter() - began < seconds:
-        loaded.session.answer(loaded.crops)
-        done += len(loaded.crops)
-    return done / (perf_counter() - began)
-
-
-@contextmanager
-def _batcher(loaded: _Loaded, seen: list[BatchStats]) -> Iterator[Batcher]:
-    batcher = Batcher(loaded.session, max_batch=loaded.entry.buckets[-1], max_delay_s=_DELAY_S, on_batch=seen.append)
-    with batcher:
-        yield batcher
-
-
-def _batched_rate(loaded: _Loaded, seconds: float) -> tuple[float, float]:
-    """Crops a second, and how full the batches were."""
-    seen: list[BatchStats] = []
-    with _batcher(loaded, seen) as batcher:
-        began = perf_counter()
-        threads = [Thread(target=_produce, args=(batcher, loaded, began + seconds)) for _ in range(_PRODUCERS)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        took = perf_counter() - began
-    crops = sum(batch.crops for batch in seen)
-    return crops / took, crops / (len(seen) * loaded.entry.buckets[-1])
-
-
-def _produce(batcher: Batcher, loaded: _Loaded, until: float) -> None:
-    under_way: SimpleQueue[Future[NDArray[np.float32]]] = SimpleQueue()
-    for faces in cycle(_FACES):
-        under_way.put(batcher.submit(loaded.crops[: min(faces, len(loaded.crops))]))
-        if under_way.qsize() >= _AHEAD:
-            under_way.get().result()
-        if perf_counter() >= until:
-            break
-    while not under_way.empty():
-        under_way.get().result()
-
-
 def _waits(loaded: _Loaded, count: int) -> Sequence[float]:
     seen: list[BatchStats] = []
-    with _batcher(loaded, seen) as batcher:
+    with batcher_of(loaded.session, loaded.entry.buckets[-1], seen.append) as batcher:
         for _ in range(count):
             batcher.submit(loaded.crops[:1]).result()
             sleep(0.002)

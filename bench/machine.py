@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Self
 
 from models.inference.cpus import available_cpus
+from models.inference.installed import installed_runtimes, the_runtime
 
 _LIBRARIES = (
     "av",
     "confluent-kafka",
     "numpy",
-    "onnxruntime",
     "opencv-python-headless",
     "orjson",
     "psycopg",
@@ -42,7 +42,9 @@ class Machine:
             system=f"{platform.system()} {platform.release()}",
             python=platform.python_version(),
             broker=broker,
-            libraries=tuple(f"{name} {version(name)}" for name in _LIBRARIES),
+            libraries=tuple(
+                f"{name} {version(name)}" for name in sorted((*_LIBRARIES, the_runtime(installed_runtimes())))
+            ),
         )
 
     def markdown(self) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from rich import box
 from rich.console import Console
@@ -51,19 +52,36 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True)
+class Picture:
+    """A plot, as it is written beside the document."""
+
+    name: str
+    """Of its file."""
+    caption: str
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Section:
-    """The tables of one part."""
+    """The tables of one part, and its pictures, which are shown before them."""
 
     title: str
     tables: tuple[Table, ...]
+    pictures: tuple[Picture, ...] = ()
 
 
-def document(sections: Sequence[Section], machine: Machine, command: str, date: str) -> str:
-    """Return docs/benchmarks.md."""
+def write_document(path: Path, sections: Sequence[Section], machine: Machine, command: str, date: str) -> None:
+    """Write a document like docs/benchmarks.md, and its pictures into a folder beside it."""
+    folder = path.with_suffix("")
     parts = [_INTRODUCTION.format(command=command, date=date), machine.markdown()]
     for section in sections:
-        parts += [f"## {section.title}\n", *(table.markdown() for table in section.tables)]
-    return "\n".join(parts)
+        parts.append(f"## {section.title}\n")
+        for picture in section.pictures:
+            folder.mkdir(exist_ok=True)
+            (folder / picture.name).write_bytes(picture.content)
+            parts.append(f"![{picture.caption}]({folder.name}/{picture.name})\n")
+        parts += [table.markdown() for table in section.tables]
+    path.write_text("\n".join(parts), encoding="utf-8")
 
 
 def _row(cells: Sequence[str]) -> str:
