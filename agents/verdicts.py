@@ -22,6 +22,7 @@ from agents.models_used import detector_facts, merged
 from models.evidence import FrameEvidence
 from models.fusion import DECIDING, Decision, decide, sigmoid
 from models.fusion_weights import NOTHING_LEARNT, FusionTable
+from models.inference.installed import installed_runtimes, the_runtime
 from models.policy import Policy
 from models.tracks import link
 from schemas.identity import alert_id, verdict_id
@@ -37,8 +38,8 @@ from schemas.verdict import (
     Verdict,
 )
 
-_LIBRARIES = ("av", "numpy", "onnxruntime", "opencv-python-headless", "pillow")
-"""What touches pixels and scores."""
+_LIBRARIES = ("av", "numpy", "opencv-python-headless", "pillow")
+"""What touches pixels and scores, beside ONNX Runtime, which is one of several distributions."""
 
 _OUTCOMES: Mapping[str, Outcome] = {
     "unreachable": Outcome.UNREACHABLE,
@@ -55,7 +56,7 @@ _ALERTING = RecommendedAction.BLOCK
 
 @cache
 def _libraries() -> Mapping[str, str]:
-    return {name: version(name) for name in _LIBRARIES}
+    return {name: version(name) for name in (*_LIBRARIES, the_runtime(installed_runtimes()))}
 
 
 def verdict(

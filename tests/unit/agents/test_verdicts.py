@@ -13,6 +13,7 @@ from agents.models_used import ModelUsed
 from agents.verdicts import alert, repeated, unread, verdict
 from models.evidence import FrameEvidence
 from models.fusion import logit
+from models.inference.installed import DISTRIBUTIONS, installed_runtimes
 from models.policy import DEFAULT_POLICY, Policy
 from models.scenes import view
 from schemas.examples import SEGMENT, UPLOAD
@@ -259,6 +260,8 @@ def test_a_verdict_says_what_it_takes_to_get_it_again() -> None:
         "policy.authentic_below": 0.4,
     }
     assert reproduction.libraries["av"] == version("av")
+    # By the name that it has here: onnxruntime-gpu where there is a GPU.
+    assert reproduction.libraries.keys() & set(DISTRIBUTIONS) == set(installed_runtimes())
     assert judged(result(CLEAN)).models == (SCREEN.reported,)
 
 
