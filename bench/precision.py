@@ -18,6 +18,7 @@ from bench.samples import Samples
 from models.evaluation.card_parts import CardData
 from models.evaluation.report import Judgement, Level, Result
 from models.graph import prepare
+from models.inference.cpus import has_vnni
 from models.inference.providers import CPU
 from models.inference.session import Session
 from models.manifest import Manifest
@@ -143,6 +144,4 @@ def _auc(result: Result | None) -> str:
 
 def _vnni() -> str:
     """Whether the processor has 8-bit dot products, which ONNX Runtime uses where they are."""
-    flags = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    has = "avx512_vnni" in flags or "avx_vnni" in flags
-    return "has VNNI: without it, the ratio is lower" if has else "has no VNNI"
+    return "has VNNI: without it, the ratio is lower" if has_vnni() else "has no VNNI"

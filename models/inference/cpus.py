@@ -1,10 +1,12 @@
-"""How many CPUs this process may really use."""
+"""How many CPUs this process may really use, and what they can."""
 
 import math
 import os
 from pathlib import Path
 
 CGROUP = Path("/sys/fs/cgroup")
+CPUINFO = Path("/proc/cpuinfo")
+_VNNI = {"avx512_vnni", "avx_vnni"}
 
 
 def available_cpus(cgroup: Path = CGROUP) -> int:
@@ -31,3 +33,16 @@ def _quota(cgroup: Path) -> float | None:
     if limit in {"max", "-1"}:
         return None
     return int(limit) / int(period)
+
+
+def has_vnni(cpuinfo: Path = CPUINFO) -> bool:
+    """Tell whether all CPUs add products of eight bits in 32 (VNNI), as the kernel's list of their flags says.
+
+    Without, sums of two products are cut off at 16 bits: weights of all eight bits then give wrong answers.
+    """
+    try:
+        lines = [line.partition(":") for line in cpuinfo.read_text().splitlines()]
+    except OSError:
+        return False
+    flags = [set(value.split()) for name, _, value in lines if name.strip() == "flags"]
+    return bool(flags) and all(each & _VNNI for each in flags)
