@@ -31,7 +31,7 @@ from bench import (
     temporal,
     throughput,
 )
-from bench.devices import NoDevice, gpu_providers
+from bench.devices import NoDevice, gpu_name, gpu_providers
 from bench.machine import Machine
 from bench.report import Section, write_document
 from bench.run import Run
@@ -104,7 +104,8 @@ def main() -> None:
         path = asked.document or (GPU_DOCUMENT if asked.gpu else DOCUMENT)
         command = " ".join(["python -m bench", *sys.argv[1:]])
         date = f"{datetime.now(UTC):%Y-%m-%d}, in {took}"
-        write_document(path, sections, Machine.here(BROKERS[asked.broker]), command, date)
+        machine = Machine.here(BROKERS[asked.broker], gpu_name() if asked.gpu else None)
+        write_document(path, sections, machine, command, date)
         console.print(f"wrote {path}")
     console.print(f"took {took}", style="dim")
 

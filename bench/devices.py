@@ -1,6 +1,8 @@
 """What inference is measured on: this machine's processor, and a GPU where there is one."""
 
 import logging
+import shutil
+import subprocess
 from collections.abc import Mapping
 
 import onnxruntime as ort
@@ -34,6 +36,16 @@ def gpu_providers() -> tuple[str, ...]:
             "On a machine with an NVIDIA GPU, install the extra gpu in place of cpu"
         )
     return found
+
+
+def gpu_name() -> str | None:
+    """Return what the driver calls the first GPU, and the driver's version; None where there is no driver."""
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return None
+    command = [tool, "--query-gpu=name,driver_version", "--format=csv,noheader"]
+    said = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False).stdout.splitlines()
+    return ", driver ".join(part.strip() for part in said[0].split(",")) if said else None
 
 
 def _runs(provider: str) -> bool:

@@ -31,10 +31,11 @@ class Machine:
     python: str
     broker: str
     libraries: tuple[str, ...]
+    gpu: str | None = None
 
     @classmethod
-    def here(cls, broker: str) -> Self:
-        """Return this one."""
+    def here(cls, broker: str, gpu: str | None = None) -> Self:
+        """Return this one, with what it was measured on."""
         return cls(
             cpu=_field(Path("/proc/cpuinfo"), "model name") or platform.processor() or platform.machine(),
             cores=available_cpus(),
@@ -42,6 +43,7 @@ class Machine:
             system=f"{platform.system()} {platform.release()}",
             python=platform.python_version(),
             broker=broker,
+            gpu=gpu,
             libraries=tuple(
                 f"{name} {version(name)}" for name in sorted((*_LIBRARIES, the_runtime(installed_runtimes())))
             ),
@@ -53,6 +55,7 @@ class Machine:
             [
                 f"* Machine: {self.cpu}, {self.cores} cores, {self.memory_gib:.0f} GiB, {self.system}",
                 f"* Broker: {self.broker}",
+                *([] if self.gpu is None else [f"* GPU: {self.gpu}"]),
                 f"* Python {self.python}; {', '.join(self.libraries)}",
                 "",
             ]
