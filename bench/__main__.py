@@ -36,7 +36,7 @@ from bench.machine import Machine
 from bench.report import Section, write_document
 from bench.run import Run
 from bench.servers import BROKERS, Servers, running_servers
-from models.inference.providers import CPU
+from models.inference.provider_options import CPU
 
 PARTS: Mapping[str, Callable[[Run], Section]] = {
     "latency": latency.measure,

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 import onnxruntime as ort
 from onnx import TensorProto, helper
 
-from models.inference.providers import CPU, LOG_ERRORS_ONLY, PROVIDERS
+from models.inference.provider_options import CPU, PROVIDERS
+from models.inference.providers import LOG_ERRORS_ONLY
 
 LABELS: Mapping[str, str] = {CPU: "CPU", "cuda": "CUDA", "tensorrt": "TensorRT"}
 NOT_MEASURED = "not measured"

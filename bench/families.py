@@ -12,7 +12,7 @@ from bench.report import Picture, Section, Table
 from bench.run import Run
 from models.graph import prepare
 from models.inference.cpus import available_cpus
-from models.inference.providers import CPU
+from models.inference.provider_options import CPU
 from models.inference.session import Session
 
 BATCHES = (1, 4, 16)

@@ -19,7 +19,7 @@ from models.evaluation.card_parts import CardData
 from models.evaluation.report import Judgement, Level, Result
 from models.graph import prepare
 from models.inference.cpus import has_vnni
-from models.inference.providers import CPU
+from models.inference.provider_options import CPU
 from models.inference.session import Session
 from models.manifest import Manifest
 

@@ -23,7 +23,8 @@ from models.golden import load_golden
 from models.graph import prepare
 from models.inference.cpus import available_cpus
 from models.inference.installed import installed_runtimes, the_runtime
-from models.inference.providers import CPU, LOG_ERRORS_ONLY, PROVIDERS
+from models.inference.provider_options import CPU, PROVIDERS
+from models.inference.providers import LOG_ERRORS_ONLY
 from models.manifest import Entry
 
 _ELSEWHERE = ("AzureExecutionProvider",)

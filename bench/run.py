@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from bench.servers import Servers
-from models.inference.providers import CPU
+from models.inference.provider_options import CPU
 
 _Amount = TypeVar("_Amount")
 

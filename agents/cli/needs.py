@@ -12,7 +12,7 @@ from models.exceptions import ProviderUnavailable
 from models.graph import prepare
 from models.inference.admission import MIB
 from models.inference.footprint import Footprint, NotMeasured, measure_footprint
-from models.inference.providers import require_installed, tried
+from models.inference.providers import require_usable, tried
 from models.manifest import MANIFEST, Entry
 from models.manifest_text import with_needs
 from models.sources import resolve
@@ -44,13 +44,13 @@ def needs(names: Sequence[str], *, write: bool) -> None:
 def _measured(entry: Entry, settings: ModelSettings) -> list[Footprint | NotMeasured]:
     weights = resolve(entry, settings.cache, offline=settings.offline)
     graph = prepare(entry, weights, settings.cache)
-    providers = [name for name in tried(settings.provider) if _has(entry, name)]
+    providers = [name for name in tried(settings.provider, [entry]) if _has(entry, name)]
     return [measure_footprint(entry, graph, provider=name, threads=settings.threads or None) for name in providers]
 
 
 def _has(entry: Entry, provider: str) -> bool:
     try:
-        require_installed(entry, provider)
+        require_usable(entry, provider)
     except ProviderUnavailable:
         return False
     return True

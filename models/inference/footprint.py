@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from models.exceptions import InferenceError, ModelError
 from models.faces import LONG_SIDE, FaceDetector
-from models.inference.providers import CPU
+from models.inference.provider_options import CPU
 from models.inference.session import Session
 from models.manifest import Entry, Role
 
