@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from models.exceptions import InferenceError, ModelError
 from models.faces import LONG_SIDE, FaceDetector
+from models.inference.meter import MachineMeter
 from models.inference.provider_options import CPU
 from models.inference.session import Session
 from models.manifest import Entry, Role
@@ -54,12 +55,13 @@ class _Asked(BaseModel):
 
 
 class _Answer(BaseModel):
-    """What it says on its standard output: a figure, or why there is none."""
+    """What it says on its standard output: a figure, what went wrong, or why there is none."""
 
     model_config = ConfigDict(frozen=True)
 
     peak_bytes: int = 0
     problem: str = ""
+    unknown: str = ""
 
 
 def measure_footprint(
@@ -76,13 +78,13 @@ def measure_footprint(
         limit_s: how long it may take, seconds.
 
     Returns:
-        Of the CPU a footprint. A GPU's memory is not seen in proc(5): it is not measured.
+        A footprint. On a GPU it is what the device has less of when the model is warm, since CUDA's arena gives nothing
+        back, the CUDA context of the process among it; measure while nothing else runs there. Where NVML does not say,
+        nothing was measured.
 
     Raises:
         InferenceError: the process did not end with a figure; the error says why.
     """
-    if provider != CPU:
-        return NotMeasured(entry.name, provider, "memory of a device is not measured yet")
     asked = _Asked(entry=entry, graph=graph, provider=provider, threads=threads)
     command = [sys.executable, "-m", __spec__.name]
     try:
@@ -98,19 +100,25 @@ def measure_footprint(
     answer = _Answer.model_validate_json(done.stdout)
     if answer.problem:
         raise InferenceError(entry.name, f"needs.{provider}", answer.problem)
+    if answer.unknown:
+        return NotMeasured(entry.name, provider, answer.unknown)
     return Footprint(entry.name, provider, answer.peak_bytes)
 
 
 def _measured(asked: _Asked) -> _Answer:
     """Measure in this process, which must have done nothing else."""
-    before = _kib("VmRSS")
+    meter = MachineMeter()
+    on_cpu = asked.provider == CPU
+    before = _kib("VmRSS") * _KIB if on_cpu else meter.free(asked.provider)
     try:
         opened = _warm(asked)
     except ModelError as error:
         return _Answer(problem=f"{error.field}: {error.problem}")
-    peak = _kib("VmHWM")
+    after = _kib("VmHWM") * _KIB if on_cpu else meter.free(asked.provider)
     opened.close()
-    return _Answer(peak_bytes=max(0, peak - before) * _KIB)
+    if before is None or after is None:
+        return _Answer(unknown="NVML does not say how much memory the device has left")
+    return _Answer(peak_bytes=max(0, after - before if on_cpu else before - after))
 
 
 def _warm(asked: _Asked) -> FaceDetector | Session:

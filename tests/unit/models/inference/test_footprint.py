@@ -3,12 +3,13 @@
 from pathlib import Path
 
 import numpy as np
+import onnxruntime as ort
 import pytest
 from onnx import helper
 
 from models.exceptions import InferenceError
 from models.graph import prepare
-from models.inference.footprint import Footprint, NotMeasured, measure_footprint
+from models.inference.footprint import Footprint, measure_footprint
 from models.manifest import Entry
 from tests.support.tiny_models import SIZE, constant, entry, save, write_brightness
 
@@ -52,11 +53,11 @@ def test_a_small_model_takes_less_than_a_large_one(tmp_path: Path) -> None:
     assert 0 < measured.peak_bytes / MIB < WEIGHTS_MIB
 
 
-def test_a_device_is_not_measured(tmp_path: Path) -> None:
+@pytest.mark.skipif("CUDAExecutionProvider" in ort.get_available_providers(), reason="this machine has CUDA")
+def test_a_device_that_is_not_there_has_no_figure(tmp_path: Path) -> None:
     model, graph = prepared(tmp_path)
-    measured = measure_footprint(model, graph, provider="cuda")
-    assert isinstance(measured, NotMeasured)
-    assert measured.provider == "cuda"
+    with pytest.raises(InferenceError, match=r"tiny: needs\.cuda: provider: not in the installed onnxruntime"):
+        measure_footprint(model, graph, provider="cuda")
 
 
 def test_a_graph_that_does_not_open_is_named(tmp_path: Path) -> None:
