@@ -37,7 +37,7 @@ def measure(run: Run) -> Section:
     for entry in entries:
         run.tell(f"detectors: loading {entry.name}")
         ways[entry.name] = _ways(entry, cache)
-    repetitions, runs = run.amount(9, 2), run.amount(12, 1)
+    repetitions, runs = run.amount(5, 2), run.amount(12, 1)
     taken: dict[str, tuple[list[float], list[float]]] = {name: ([], []) for name in ways}
     run.tell("detectors: judging crops")
     for pair in ways.values():

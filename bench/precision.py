@@ -74,19 +74,20 @@ def _rate(session: Session, images: NDArray[np.uint8], seconds: float, clock: Ca
 
 
 def _speed_table(pairs: Sequence[_Pair], providers: Sequence[str]) -> Table:
+    columns = []
+    for provider, label in LABELS.items():
+        columns += [f"{label}: {what}" for what in ("INT8", "fp32", "ratio")] if provider in providers else [label]
     rows = []
     for pair in pairs:
         for batch in pair.small.entry.buckets:
             cells = [pair.small.label, f"{batch}"]
             for provider in LABELS:
-                measured = pair.rates.get((provider, batch))
-                if measured is None:
-                    cells += [NOT_MEASURED] * 3
-                else:
-                    small, full = (Samples(tuple(values)) for values in measured)
+                if provider in providers:
+                    small, full = (Samples(tuple(values)) for values in pair.rates[provider, batch])
                     cells += [small.text(), full.text(), small.over(full).text(2)]
+                else:
+                    cells.append(NOT_MEASURED)
             rows.append(tuple(cells))
-    columns = [f"{label}: {what}" for label in LABELS.values() for what in ("INT8", "fp32", "ratio")]
     cores = f" On one core, by processor time. This processor {_vnni()}." if CPU in providers else ""
     return Table(
         "Images a second, INT8 against fp32",
