@@ -39,7 +39,7 @@ def measure(run: Run) -> Section:
         for provider in run.providers:
             session = Session(network.entry, graph, provider=provider)
             for batch, races in by_batch.items():
-                races[provider] = race(session, network.images(batch), run.amount(3, 1), run.amount(0.8, 0.05))
+                races[provider] = race(session, network.images(batch), run.amount(3, 1), run.amount(0.6, 0.05))
             session.close()
         laps += [Lap(network, batch, races) for batch, races in by_batch.items()]
     tables = tuple(_table(provider, laps) for provider in run.providers)
