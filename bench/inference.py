@@ -41,7 +41,7 @@ def measure(run: Run) -> Section:
     return Section(
         "Inference",
         (
-            _memory(run.amount(10_000, 400)),
+            _memory(run.amount(20_000, 400)),
             Table(
                 "Wait of one crop at low load, ms",
                 ("detector", "median", "p95"),

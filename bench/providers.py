@@ -21,7 +21,7 @@ from bench.run import Run
 from bench.samples import Samples
 from models.golden import load_golden
 from models.graph import prepare
-from models.inference.cpus import available_cpus
+from models.inference.cpus import available_cpus, has_vnni
 from models.inference.installed import installed_runtimes, the_runtime
 from models.inference.provider_options import CPU, PROVIDERS
 from models.inference.providers import LOG_ERRORS_ONLY
@@ -100,7 +100,7 @@ def _open(entry: Entry, graph: Path, way: _Way, batch: int) -> ort.InferenceSess
     options.intra_op_num_threads, options.inter_op_num_threads = available_cpus(), 1
     options.log_severity_level = LOG_ERRORS_ONLY
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    if entry.full_range:
+    if entry.full_range and not has_vnni():
         options.add_session_config_entry("session.x64quantprecision", "1")
     if way.fixed:
         for name, size in zip(("N", "H", "W"), (batch, *FRAME), strict=True):
