@@ -18,6 +18,7 @@ from agents.local.urls import Broker
 from agents.runtime.logs import configure_logging
 from bench import (
     artifacts,
+    clips,
     detectors,
     families,
     inference,
@@ -41,6 +42,7 @@ from models.inference.provider_options import CPU
 PARTS: Mapping[str, Callable[[Run], Section]] = {
     "latency": latency.measure,
     "throughput": throughput.measure,
+    "clips": clips.measure,
     "memory": memory.measure,
     "runtime": runtime.measure,
     "storage": storage.measure,

@@ -17,7 +17,7 @@ from bench.segments import planner
 from bench.workbench import Workbench, workbench
 
 _DECODE, _INFERENCE, _LOOP = "bare decode", "bare inference", "bare loop"
-_CLIPS = 2
+_CLIPS = 6
 """Scored in a repetition: as many as the agent has handlers, or a multiple."""
 
 
