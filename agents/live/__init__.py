@@ -1,0 +1,1 @@
+"""Live streams: what is remembered of them, and when they alert."""
