@@ -31,6 +31,7 @@ from bench import (
     storage,
     temporal,
     throughput,
+    windows,
 )
 from bench.devices import NoDevice, gpu_name, gpu_providers
 from bench.machine import Machine
@@ -46,6 +47,7 @@ PARTS: Mapping[str, Callable[[Run], Section]] = {
     "memory": memory.measure,
     "runtime": runtime.measure,
     "storage": storage.measure,
+    "windows": windows.measure,
     "detectors": detectors.measure,
     "families": families.measure,
     "precision": precision.measure,
@@ -55,7 +57,7 @@ PARTS: Mapping[str, Callable[[Run], Section]] = {
     "temporal": temporal.measure,
     "providers": providers.measure,
 }
-SERVED = ("latency", "throughput", "memory", "runtime", "storage")
+SERVED = ("latency", "throughput", "memory", "runtime", "storage", "windows")
 """Parts that need servers."""
 ON_GPU = ("families", "precision", "opening")
 """Parts that can be measured on a GPU."""

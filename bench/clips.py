@@ -82,9 +82,9 @@ def measure(run: Run) -> Section:
         (f"Scorer.score, {clips.handlers} handlers", path.text(1), path.over(slower).text(2), path.over(best).text(2)),
     )
     note = (
-        f"{len(clips.paths)} clips, {frames} frames, with the fleet's models; the stages alone have all cores. Both need "
-        "the same cores, so that together they reach 1/(1/decode + 1/inference) at best: what is missing to the slower "
-        "stage is the other one, and not what lies between them."
+        f"{len(clips.paths)} clips, {frames} frames, with the fleet's models; the stages alone have all cores. Both "
+        "need the same cores, so that together they reach 1/(1/decode + 1/inference) at best: what is missing to the "
+        "slower stage is the other one, and not what lies between them."
     )
     return Section("The path on real clips", (Table(title, head, rows, note),))
 
