@@ -120,7 +120,7 @@ class LoadedModels:
         """Give the models that judge one media.
 
         Raises:
-            NoRoom, OutOfMemory: on entering, memory is short of all that could serve.
+            NoRoom: on entering, memory is short of all that could serve.
         """
         return self.serving.lease(media_id)
 

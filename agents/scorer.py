@@ -79,7 +79,7 @@ class Scorer:
                         return self._analysed(segment, source, detectors, started_at_ms)
                     except OutOfMemory as error:
                         failed = error
-            except (NoRoom, OutOfMemory) as error:
+            except NoRoom as error:
                 raise Unavailable("memory", str(error)) from error
             self._models.serving.step_down(failed, detectors)
 

@@ -88,7 +88,7 @@ class Serving:
         """Give the models that judge one media; they stay until the block ends.
 
         Raises:
-            NoRoom, OutOfMemory: memory is short of all that could serve. May pass, see `tend`.
+            NoRoom: memory is short of all that could serve. May pass, see `tend`.
         """
         with self._changed:
             names = self._wait_for(media_id)
@@ -119,8 +119,7 @@ class Serving:
         slot = self._slots[name]
         if slot.held is not None:
             return slot.held
-        missing = slot.missing or NoRoom(name, "needs", "nothing is loaded")
-        raise type(missing)(missing.entry, missing.field, missing.problem)
+        raise NoRoom(name, "needs", "nothing serves" if slot.missing is None else f"nothing serves: {slot.missing}")
 
     def _set(self, held: Sequence[Held]) -> DetectorSet:
         key = tuple(map(id, held))
@@ -209,15 +208,17 @@ class Serving:
         return True
 
     def _place(self, slot: Slot) -> None:
-        """Find what can serve in a slot, or why nothing can."""
-        held, missing = None, None
+        """Find what can serve in a slot, or why nothing can. Whatever happens, nobody waits for it any longer."""
+        held: Held | None = None
+        missing: ModelError | None = None
         try:
             held = Held(self._loader.placed(slot.wanted, slot.full))
         except ModelError as error:
             missing = error
-        with self._changed:
-            slot.held, slot.missing, slot.placing = held, missing, False
-            self._changed.notify_all()
+        finally:
+            with self._changed:
+                slot.held, slot.missing, slot.placing = held, missing, False
+                self._changed.notify_all()
 
     def _loaded(self, names: Sequence[str]) -> dict[str, Slot]:
         slots: dict[str, Slot] = {}

@@ -281,3 +281,18 @@ def test_a_worker_that_cannot_load_leaves_nothing_open(
     assert [model.entry.name for model in opened] == ["centerface"]
     with pytest.raises(OutOfMemory):
         opened[0].detect([np.zeros((32, 32, 3), np.uint8)])  # type: ignore[union-attr]
+
+
+def test_a_failure_that_nobody_foresaw_leaves_no_one_waiting(
+    serving: Serving, loader: Gated, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serving.open()
+
+    def fail(*_: object) -> AnyModel:
+        raise OSError("the disk is gone")
+
+    monkeypatch.setattr(loader, "_attempt", fail)
+    with pytest.raises(OSError, match="the disk is gone"):
+        exhaust(serving)
+    with pytest.raises(NoRoom, match="large: needs: nothing serves"), serving.lease("any"):
+        pass
