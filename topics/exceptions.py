@@ -39,3 +39,15 @@ class SchemaVersionUnsupported(MessageInvalid):
     """The value follows a version that this consumer can neither read nor upgrade."""
 
     reason = "schema_version"
+
+
+class FrameInvalid(MessageInvalid):
+    """A live frame without what says which one it is."""
+
+    reason = "frame_invalid"
+
+
+class FrameTooLarge(MessageInvalid):
+    """A live frame whose still is larger than the topic takes."""
+
+    reason = "frame_too_large"

@@ -80,6 +80,8 @@ DEAD_LETTER_REASONS = {
     "schema_invalid": "A field is missing, unknown or impossible.",
     "schema_unexpected": "The `schema` header names another schema than the topic's.",
     "schema_version": "The value follows a newer version than this consumer reads, or one that is too old.",
+    "frame_invalid": "A live frame lacks a header, its key or its still, or one of them cannot be.",
+    "frame_too_large": "A live frame's still is larger than the topic takes.",
     "row_invalid": "The database refuses what it would become.",
     "handler_error": "The handler failed in a way that nobody foresaw, each time that it was tried.",
 }
