@@ -61,7 +61,7 @@ SERVED = ("latency", "throughput", "memory", "runtime", "storage", "windows")
 """Parts that need servers."""
 ON_GPU = ("families", "precision", "opening")
 """Parts that can be measured on a GPU."""
-NOT_BY_DEFAULT = ("providers",)
+NOT_BY_DEFAULT = ("providers", "windows")
 """A trial of what the fleet does not run."""
 _LOG_WIDTH = 140
 """Of tables that go to a log, characters."""
