@@ -62,7 +62,7 @@ SERVED = ("latency", "throughput", "memory", "runtime", "storage", "windows")
 ON_GPU = ("families", "precision", "opening")
 """Parts that can be measured on a GPU."""
 NOT_BY_DEFAULT = ("providers", "windows")
-"""A trial of what the fleet does not run."""
+"""A trial of what the fleet does not run, and what no agent writes yet."""
 _LOG_WIDTH = 140
 """Of tables that go to a log, characters."""
 DOCUMENT = Path(__file__).parents[1] / "docs" / "benchmarks.md"

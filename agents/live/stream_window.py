@@ -154,9 +154,10 @@ class StreamWindows:
         self._prefix = settings.key_prefix
         self._script = client.register_script(SCRIPT)
 
-    def key(self, stream_id: str) -> str:
-        """Return the key of a stream's window; what else belongs to the stream shares its hash tag."""
-        return f"{self._prefix}{{{stream_id}}}:window"
+    def keys(self, stream_id: str) -> tuple[str, str, str]:
+        """Return the keys of a stream's window; what else belongs to the stream shares their hash tag."""
+        tag = f"{self._prefix}{{{stream_id}}}"
+        return f"{tag}:window", f"{tag}:frames", f"{tag}:times"
 
     def add(self, stream_id: str, frames: Sequence[SeenFrame], rules: WindowRules) -> Outcome:
         """Hand over scored frames of one stream, in the order in which they were read.
@@ -174,7 +175,7 @@ class StreamWindows:
         """
         with typed_errors(), self._client.pipeline(transaction=False) as pipeline:
             for stream_id, (frames, rules) in batches.items():
-                self._script(keys=[self.key(stream_id)], args=[rules.to_json(), _packed(frames)], client=pipeline)
+                self._script(keys=list(self.keys(stream_id)), args=[rules.to_json(), _packed(frames)], client=pipeline)
             answers = pipeline.execute()
         return {stream_id: _outcome(answer) for stream_id, answer in zip(batches, answers, strict=True)}
 

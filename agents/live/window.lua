@@ -1,6 +1,9 @@
 -- The rolling window of one stream, and its alert: frames in, aggregates and transitions out, in one atomic step.
 --
--- KEYS: the window, one MessagePack value (all of a stream lies in one key, so Redis Cluster may put it anywhere).
+-- KEYS: state   one MessagePack value: the alert, and of each track its logits, sorted
+--       frames  hash: seq -> {t, highest, track, logit, track, logit, ...}, MessagePack
+--       times   sorted set: seq by t
+--       They share a hash tag, so that Redis Cluster has them in one place.
 -- ARGV: rules (JSON), frames (JSON, in the order in which they came).
 --   rules:  buffer_ms, max_frames, enter, exit, hold_ms, cooldown_ms, min_faces, top_share, bands (ascending), ttl_ms,
 --           same_face (intersection over union), gap_ms
@@ -11,50 +14,35 @@
 -- frame is added, old ones are let go and the alert is looked at one after the other, so that it does not matter how
 -- frames were gathered into calls. Time is the frames' own.
 
+local STATE, FRAMES, TIMES = KEYS[1], KEYS[2], KEYS[3]
 local rules, batch = cjson.decode(ARGV[1]), cjson.decode(ARGV[2])
-local kept = redis.call('GET', KEYS[1])
+local kept = redis.call('GET', STATE)
 local w
 if kept then
   w = cmsgpack.unpack(kept)
 else
-  -- f: frames by arrival {seq, t, {{track, logit, x0, y0, x1, y1}, ...}}; n: tracks so far; h: frames up to this time are
-  -- gone; p: phase; e: episodes so far; r: risk band that was alerted; m: transitions {seq, kind, episode, band, t, score}
-  w = {f = {}, n = 0, h = -1, new = -1, p = 'clear', since = 0, below = -1, e = 0, r = 0, m = {}, first = 0}
+  -- l: by track its logits, highest first; b: by track when and where it was last seen {t, x0, y0, x1, y1};
+  -- n: tracks so far; first: first track of the scene; h: frames up to this time are gone; new: time of the newest;
+  -- size, faces: frames and faces in the window; judged, sum: frames with a face, and their highest probabilities in
+  -- millionths; p: phase; since, below: times; e: episodes so far; r: risk band that was alerted;
+  -- m: transitions {seq, kind, episode, band, t, score} of frames that are still there
+  w = {l = {}, b = {}, n = 0, first = 0, h = -1, new = -1, size = 0, faces = 0, judged = 0, sum = 0,
+       p = 'clear', since = 0, below = -1, e = 0, r = 0, m = {}}
 end
 
-local seen, tracks = {}, {}
+-- Tracks by number: MessagePack tells an array from a map by its keys, so both are kept as lists of pairs.
+local logits, last = {}, {}
+for _, pair in ipairs(w.l) do logits[pair[1]] = pair[2] end
+for _, pair in ipairs(w.b) do last[pair[1]] = pair[2] end
 
-local function place(logits, value)
-  local low, high = 1, #logits + 1
+-- Where in a list, highest first, a value stands or would.
+local function place(list, value)
+  local low, high = 1, #list + 1
   while low < high do
     local middle = math.floor((low + high) / 2)
-    if logits[middle] > value then low = middle + 1 else high = middle end
+    if list[middle] > value then low = middle + 1 else high = middle end
   end
   return low
-end
-
-local function note(faces)
-  for _, face in ipairs(faces) do
-    local track = tracks[face[1]]
-    if not track then
-      track = {sum = 0, logits = {}}
-      tracks[face[1]] = track
-    end
-    table.insert(track.logits, place(track.logits, face[2]), face[2])
-  end
-end
-
-local function forget(faces)
-  for _, face in ipairs(faces) do
-    local track = tracks[face[1]]
-    table.remove(track.logits, place(track.logits, face[2]))
-    if #track.logits == 0 then tracks[face[1]] = nil end
-  end
-end
-
-for _, frame in ipairs(w.f) do
-  seen[frame[1]] = true
-  note(frame[3])
 end
 
 local function sigmoid(logit)
@@ -64,11 +52,11 @@ local function sigmoid(logit)
 end
 
 -- Half the mean, half the mean of the highest share: `models.pooling.pool`.
-local function pooled(logits)
-  local count, sum, top = #logits, 0, 0
+local function pooled(list)
+  local count, sum, top = #list, 0, 0
   local most = math.max(1, math.ceil(rules.top_share * count))
   for position = 1, count do
-    sum = sum + logits[position]
+    sum = sum + list[position]
     if position == most then top = sum end
   end
   return 0.5 * (sum / count + top / most)
@@ -77,9 +65,9 @@ end
 -- The worst track with enough evidence: its probability and number; nothing without one.
 local function worst()
   local logit, number
-  for name, track in pairs(tracks) do
-    if #track.logits >= rules.min_faces then
-      local value = pooled(track.logits)
+  for name, list in pairs(logits) do
+    if #list >= rules.min_faces then
+      local value = pooled(list)
       if not logit or value > logit or (value == logit and name < number) then logit, number = value, name end
     end
   end
@@ -94,72 +82,94 @@ local function band(score)
   return found
 end
 
+-- Of a box {t, x0, y0, x1, y1} and a face {logit, x0, y0, x1, y1}: intersection over union.
 local function overlap(a, b)
-  local width = math.min(a[5], b[4]) - math.max(a[3], b[2])
-  local height = math.min(a[6], b[5]) - math.max(a[4], b[3])
+  local width = math.min(a[4], b[4]) - math.max(a[2], b[2])
+  local height = math.min(a[5], b[5]) - math.max(a[3], b[3])
   if width <= 0 or height <= 0 then return 0 end
   local both = width * height
-  return both / ((a[5] - a[3]) * (a[6] - a[4]) + (b[4] - b[2]) * (b[5] - b[3]) - both)
+  return both / ((a[4] - a[2]) * (a[5] - a[3]) + (b[4] - b[2]) * (b[5] - b[3]) - both)
 end
 
--- Give each face the number of its track: that of the face it overlaps most among those last seen, or a new one.
+-- Give each face the number of its track: that of the box it overlaps most among those last seen, or a new one.
 local function link(frame)
-  local last, faces, pairs_, taken, given = {}, {}, {}, {}, {}
-  if not frame.c then
-    for position = #w.f, 1, -1 do
-      local earlier = w.f[position]
-      if frame.t - earlier[2] > rules.gap_ms then break end
-      for _, face in ipairs(earlier[3]) do
-        if face[1] >= w.first and not last[face[1]] and earlier[2] <= frame.t then last[face[1]] = face end
+  local choices, taken, given = {}, {}, {}
+  if frame.c then w.first = w.n end
+  for number, box in pairs(last) do
+    if number >= w.first and math.abs(frame.t - box[1]) <= rules.gap_ms then
+      for position, face in ipairs(frame.f) do
+        local share = overlap(box, face)
+        if share >= rules.same_face then choices[#choices + 1] = {share, number, position} end
       end
     end
-  else
-    w.first = w.n
   end
-  for number, before in pairs(last) do
-    for position, face in ipairs(frame.f) do
-      local share = overlap(before, face)
-      if share >= rules.same_face then pairs_[#pairs_ + 1] = {share, number, position} end
-    end
-  end
-  table.sort(pairs_, function(a, b)
+  table.sort(choices, function(a, b)
     if a[1] ~= b[1] then return a[1] > b[1] end
     if a[2] ~= b[2] then return a[2] < b[2] end
     return a[3] < b[3]
   end)
-  for _, pair in ipairs(pairs_) do
-    if not taken[pair[2]] and not given[pair[3]] then
-      taken[pair[2]], given[pair[3]] = true, pair[2]
+  for _, choice in ipairs(choices) do
+    if not taken[choice[2]] and not given[choice[3]] then
+      taken[choice[2]], given[choice[3]] = true, choice[2]
     end
   end
   for position, face in ipairs(frame.f) do
     local number = given[position]
     if not number then
       number = w.n
+      given[position] = number
       w.n = w.n + 1
     end
-    faces[position] = {number, face[1], face[2], face[3], face[4], face[5]}
+    if not last[number] or last[number][1] <= frame.t then
+      last[number] = {frame.t, face[2], face[3], face[4], face[5]}
+    end
   end
-  return faces
+  return given
 end
 
-local function add(frame, faces)
-  -- In order of time; nearly always at the end.
-  local position = #w.f + 1
-  while position > 1 and w.f[position - 1][2] > frame.t do position = position - 1 end
-  table.insert(w.f, position, {frame.s, frame.t, faces})
-  seen[frame.s] = true
-  note(faces)
+local function add(frame)
+  local numbers, record, highest = link(frame), {frame.t, -1}, nil
+  for position, face in ipairs(frame.f) do
+    local number, logit = numbers[position], face[1]
+    local list = logits[number]
+    if not list then
+      list = {}
+      logits[number] = list
+    end
+    table.insert(list, place(list, logit), logit)
+    record[#record + 1], record[#record + 2] = number, logit
+    if not highest or logit > highest then highest = logit end
+  end
+  if highest then
+    record[2] = math.floor(1e6 * sigmoid(highest) + 0.5)
+    w.judged, w.sum = w.judged + 1, w.sum + record[2]
+  end
+  w.size, w.faces = w.size + 1, w.faces + #frame.f
+  redis.call('HSET', FRAMES, frame.s, cmsgpack.pack(record))
+  redis.call('ZADD', TIMES, frame.t, string.format('%016d', frame.s))
   if frame.t > w.new then w.new = frame.t end
 end
 
-local function evict()
-  while #w.f > rules.max_frames or (#w.f > 0 and w.f[1][2] < w.new - rules.buffer_ms) do
-    local oldest = table.remove(w.f, 1)
-    seen[oldest[1]] = nil
-    forget(oldest[3])
-    if oldest[2] > w.h then w.h = oldest[2] end
+local function let_go(name)
+  local seq = tonumber(name)
+  local record = cmsgpack.unpack(redis.call('HGET', FRAMES, seq))
+  redis.call('HDEL', FRAMES, seq)
+  for position = 3, #record, 2 do
+    local list = logits[record[position]]
+    table.remove(list, place(list, record[position + 1]))
+    if #list == 0 then logits[record[position]] = nil end
   end
+  if record[2] >= 0 then w.judged, w.sum = w.judged - 1, w.sum - record[2] end
+  w.size, w.faces = w.size - 1, w.faces - (#record - 2) / 2
+  if record[1] > w.h then w.h = record[1] end
+end
+
+local function evict()
+  local old = redis.call('ZRANGEBYSCORE', TIMES, '-inf', '(' .. string.format('%.0f', w.new - rules.buffer_ms))
+  local spare = w.size - #old - rules.max_frames
+  if spare > 0 then old = redis.call('ZRANGE', TIMES, 0, #old + spare - 1) end
+  for _, name in ipairs(old) do let_go(name) end
+  if #old > 0 then redis.call('ZREMRANGEBYRANK', TIMES, 0, #old - 1) end
 end
 
 local told = {}
@@ -201,7 +211,7 @@ end
 local added, replayed, late = 0, 0, 0
 local score, track
 for _, frame in ipairs(batch) do
-  if seen[frame.s] then
+  if kept and redis.call('HEXISTS', FRAMES, frame.s) == 1 then
     replayed = replayed + 1
     for _, transition in ipairs(w.m) do
       if transition[1] == frame.s then told[#told + 1] = transition end
@@ -209,8 +219,9 @@ for _, frame in ipairs(batch) do
   elseif frame.t <= w.h or frame.t < w.new - rules.buffer_ms then
     late = late + 1
   else
-    add(frame, link(frame))
+    add(frame)
     evict()
+    kept = true
     added = added + 1
     score, track = worst()
     step(frame.s, score)
@@ -220,32 +231,29 @@ if added > 0 then
   -- Of a frame that is gone nothing is told again: read again it is late.
   local still = {}
   for _, transition in ipairs(w.m) do
-    if seen[transition[1]] then still[#still + 1] = transition end
+    if redis.call('HEXISTS', FRAMES, transition[1]) == 1 then still[#still + 1] = transition end
   end
-  w.m = still
-  redis.call('SET', KEYS[1], cmsgpack.pack(w), 'PX', rules.ttl_ms)
+  w.m, w.l, w.b = still, {}, {}
+  for number, list in pairs(logits) do w.l[#w.l + 1] = {number, list} end
+  for number, box in pairs(last) do
+    -- No frame that still counts can be so near to it.
+    if w.new - box[1] <= rules.buffer_ms + rules.gap_ms then w.b[#w.b + 1] = {number, box} end
+  end
+  redis.call('SET', STATE, cmsgpack.pack(w), 'PX', rules.ttl_ms)
 else
-  if kept then redis.call('PEXPIRE', KEYS[1], rules.ttl_ms) end
+  redis.call('PEXPIRE', STATE, rules.ttl_ms)
   score, track = worst()
 end
+redis.call('PEXPIRE', FRAMES, rules.ttl_ms)
+redis.call('PEXPIRE', TIMES, rules.ttl_ms)
 
-local faces, sum, peak, judged = 0, 0, 0, 0
-for _, frame in ipairs(w.f) do
-  local highest
-  for _, face in ipairs(frame[3]) do
-    faces = faces + 1
-    if not highest or face[2] > highest then highest = face[2] end
-  end
-  if highest then
-    local value = sigmoid(highest)
-    judged, sum = judged + 1, sum + value
-    if value > peak then peak = value end
-  end
-end
+local peak = 0
+for _, list in pairs(logits) do peak = math.max(peak, sigmoid(list[1])) end
+local oldest = redis.call('ZRANGE', TIMES, 0, 0, 'WITHSCORES')
 return cjson.encode({
   added = added, replayed = replayed, late = late, phase = w.p, episode = w.e,
   score = score or cjson.null, track = track or cjson.null,
-  frames = #w.f, faces = faces, mean = judged > 0 and sum / judged or 0, peak = peak,
-  start_ms = #w.f > 0 and w.f[1][2] or 0, end_ms = #w.f > 0 and w.f[#w.f][2] or 0,
-  transitions = #told > 0 and told or cjson.empty_array or {},
+  frames = w.size, faces = w.faces, mean = w.judged > 0 and w.sum / w.judged / 1e6 or 0, peak = peak,
+  start_ms = tonumber(oldest[2] or 0), end_ms = math.max(0, w.new),
+  transitions = told,
 })

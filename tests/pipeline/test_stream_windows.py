@@ -6,6 +6,7 @@ from uuid import uuid4
 import pytest
 import redis
 from hypothesis import given, settings, strategies as st
+from redis.crc import key_slot
 
 from agents.live.stream_window import Moved, Outcome, SeenFace, SeenFrame, StreamWindows, WindowRules
 from agents.runtime.exceptions import Unavailable
@@ -145,17 +146,21 @@ class TestWindow:
         outcomes = windows.add_all({here: (steady(0.9, 0, 2), RULES), there: (steady(0.1, 0, 2), RULES)})
         assert (outcomes[here].phase, outcomes[there].phase) == ("alerting", "clear")
 
+    def test_all_of_a_stream_lies_in_one_slot_of_a_cluster(self, windows: StreamWindows) -> None:
+        assert len({key_slot(key.encode()) for key in windows.keys("live-0815")}) == 1
+
     def test_a_silent_streams_window_goes(self, windows: StreamWindows, client: "redis.Redis") -> None:
         stream = uuid4().hex
         windows.add(stream, [seen(0, 0.5)], RULES)
-        left = client.pttl(windows.key(stream))
-        assert RULES.ttl_ms - 60_000 < left <= RULES.ttl_ms
+        for key in windows.keys(stream):
+            left = client.pttl(key)
+            assert RULES.ttl_ms - 60_000 < left <= RULES.ttl_ms
 
     def test_a_window_takes_less_than_64_kib(self, windows: StreamWindows, client: "redis.Redis") -> None:
         stream = uuid4().hex
         rules = WindowRules(buffer_ms=30_000)
         windows.add(stream, [seen(fifth / 5, 0.51, 0.49, seq=fifth) for fifth in range(200)], rules)
-        assert (client.memory_usage(windows.key(stream)) or 1 << 20) < 64 << 10
+        assert sum(client.memory_usage(key) or 1 << 20 for key in windows.keys(stream)) < 64 << 10
 
 
 FACES = st.builds(

@@ -29,6 +29,8 @@ class ReferenceWindow:
     episode: int = 0
     band: int = 0
     moved: list[Moved] = field(default_factory=list)
+    last: dict[int, tuple[int, SeenFace]] = field(default_factory=dict)
+    """When and where a track was last seen."""
 
     def add(self, frame: SeenFrame) -> list[Moved]:
         """Take a frame; return the transitions that it led to."""
@@ -37,10 +39,8 @@ class ReferenceWindow:
         if frame.captured_ms <= self.horizon or frame.captured_ms < self.newest - self.rules.buffer_ms:
             return []
         tracks = self._linked(frame)
-        place = len(self.kept)
-        while place and self.kept[place - 1].frame.captured_ms > frame.captured_ms:
-            place -= 1
-        self.kept.insert(place, _Kept(frame, tracks))
+        self.kept.append(_Kept(frame, tracks))
+        self.kept.sort(key=lambda kept: (kept.frame.captured_ms, kept.frame.seq))
         self.newest = max(self.newest, frame.captured_ms)
         self._evict()
         return self._step(frame.seq)
@@ -65,16 +65,10 @@ class ReferenceWindow:
     def _linked(self, frame: SeenFrame) -> list[int]:
         if frame.cut:
             self.scene = self.tracks
-        last: dict[int, SeenFace] = {}
-        for kept in reversed(self.kept):
-            gap = frame.captured_ms - kept.frame.captured_ms
-            if 0 <= gap <= self.rules.gap_ms and not frame.cut:
-                for track, face in zip(kept.tracks, kept.frame.faces, strict=True):
-                    if track >= self.scene:
-                        last.setdefault(track, face)
         pairs = sorted(
             (-_overlap(before, face), track, place)
-            for track, before in last.items()
+            for track, (seen_ms, before) in self.last.items()
+            if track >= self.scene and abs(frame.captured_ms - seen_ms) <= self.rules.gap_ms
             for place, face in enumerate(frame.faces)
             if _overlap(before, face) >= self.rules.same_face
         )
@@ -82,13 +76,13 @@ class ReferenceWindow:
         for _, track, place in pairs:
             if track not in given.values() and place not in given:
                 given[place] = track
-        numbers = []
-        for place in range(len(frame.faces)):
+        for place, face in enumerate(frame.faces):
             if place not in given:
                 given[place] = self.tracks
                 self.tracks += 1
-            numbers.append(given[place])
-        return numbers
+            if given[place] not in self.last or self.last[given[place]][0] <= frame.captured_ms:
+                self.last[given[place]] = frame.captured_ms, face
+        return [given[place] for place in range(len(frame.faces))]
 
     def _evict(self) -> None:
         oldest = self.newest - self.rules.buffer_ms
