@@ -56,13 +56,13 @@ def providers_for(provider: str, entry: Entry, image: str, use: GpuUse) -> Seque
     """
     if provider == CPU:
         return [(PROVIDERS[CPU], {})]
-    cuda = (PROVIDERS[CUDA], cuda_options(use, graphs=use.graphs and provider == CUDA))
+    cuda = (PROVIDERS[CUDA], cuda_options(entry, use, graphs=use.graphs and provider == CUDA))
     if provider == CUDA:
         return [cuda, (PROVIDERS[CPU], {})]
     return [(PROVIDERS[TENSORRT], tensorrt_options(entry, image, use)), cuda, (PROVIDERS[CPU], {})]
 
 
-def cuda_options(use: GpuUse, *, graphs: bool) -> Options:
+def cuda_options(entry: Entry, use: GpuUse, *, graphs: bool) -> Options:
     """Return the options of CUDA: a process sees one device (CUDA_VISIBLE_DEVICES), and takes no more than it needs."""
     options = {
         "device_id": "0",
@@ -71,6 +71,8 @@ def cuda_options(use: GpuUse, *, graphs: bool) -> Options:
         # Exhaustive search would be repeated for every size of frame.
         "cudnn_conv_algo_search": "HEURISTIC",
         "enable_cuda_graph": _flag(graphs),
+        # TF32, the default, keeps ten bits of a factor: not fp32's answers.
+        "use_tf32": _flag(entry.precision is not Precision.FP32),
     }
     return options | ({"gpu_mem_limit": str(use.memory_bytes)} if use.memory_bytes else {})
 

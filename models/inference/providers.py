@@ -10,7 +10,7 @@ from models.inference.cpus import available_cpus, has_vnni
 from models.inference.gpu_libraries import cuda_obstacle, tensorrt_obstacle
 from models.inference.installed import installed_runtimes, the_runtime
 from models.inference.largest_batch import is_out_of_memory
-from models.inference.provider_options import CUDA, PLAIN, PROVIDERS, TENSORRT, GpuUse, providers_for
+from models.inference.provider_options import CPU, CUDA, PLAIN, PROVIDERS, TENSORRT, GpuUse, providers_for
 from models.manifest import Entry
 
 # Said here, where the module would be missing, or half of one and half of another.
@@ -53,8 +53,8 @@ def open_session(
         accept: says of a session what speaks for it, or raises GoldenMismatch: then the next provider is tried.
 
     Raises:
-        ProviderUnavailable: the provider asked for is not there, or the manifest forbids it.
-        GraphInvalid: ONNX Runtime refuses the graph.
+        ProviderUnavailable: the provider asked for is not there or refuses the graph, or the manifest forbids it.
+        GraphInvalid: ONNX Runtime refuses the graph on the CPU too.
         GoldenMismatch: no provider's session was accepted.
         OutOfMemory: there is no memory to load it.
     """
@@ -67,8 +67,14 @@ def open_session(
         except ProviderUnavailable as error:
             passed_over.append(f"{prefix}{error.problem}")
             continue
-        session, said = _open(entry, graph, name, threads, use)
-        # ONNX Runtime falls back by itself where a provider's libraries do not load.
+        try:
+            session, said = _open(entry, graph, name, threads, use)
+        except GraphInvalid as error:
+            if name == CPU:
+                raise
+            passed_over.append(f"{prefix}{error.problem}")
+            continue
+        # Where a provider's libraries do not load, ONNX Runtime leaves it out.
         if session.get_providers()[0] != PROVIDERS[name]:
             passed_over.append(f"{prefix}its libraries did not load")
             continue
@@ -110,7 +116,10 @@ def _session(entry: Entry, graph: Path, provider: str, threads: int | None, use:
         # same either way, and takes twice as long.
         options.add_session_config_entry("session.x64quantprecision", "1")
     try:
-        return ort.InferenceSession(graph, options, providers=list(providers_for(provider, entry, INPUT, use)))
+        # Its own fallback would move to the CPU on any error, also in a run: a verdict would name the wrong provider.
+        return ort.InferenceSession(
+            graph, options, providers=list(providers_for(provider, entry, INPUT, use)), enable_fallback=0
+        )
     except Exception as error:
         if is_out_of_memory(error):
             raise OutOfMemory(entry.name, "source", f"no memory to load it: {error}") from error

@@ -2,14 +2,23 @@
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import onnxruntime
 import pytest
 import yaml
 from onnx import helper, numpy_helper
 
 from models.detectors import DetectorSet, LoadOptions
-from models.exceptions import GoldenMismatch, GraphInvalid, HashMismatch, ManifestError, WeightsMissing
+from models.exceptions import (
+    GoldenMismatch,
+    GraphInvalid,
+    HashMismatch,
+    ManifestError,
+    ProviderUnavailable,
+    WeightsMissing,
+)
 from models.golden import Golden, load_golden, pictures
 from models.golden_making import LEAST, keep_golden, make_golden, renew_golden
 from models.graph import prepare
@@ -73,15 +82,19 @@ def test_answers_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
         opened(broken, tmp_path)
 
 
-@pytest.mark.filterwarnings("ignore:Duplicate provider")
-def test_the_next_provider_is_taken_where_one_answers_otherwise(
-    red: Entry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def says_it_has_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine whose CUDA is the CPU by another name."""
     cpu = "CPUExecutionProvider"
     for module in (providers, provider_options):
         monkeypatch.setattr(module, "PROVIDERS", {"cuda": cpu, "cpu": cpu})
     monkeypatch.setattr(provider_options, "cuda_options", lambda *_, **__: {})
     monkeypatch.setattr(providers, "cuda_obstacle", lambda: "")
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate provider")
+@pytest.mark.usefixtures("says_it_has_cuda")
+def test_the_next_provider_is_taken_where_one_answers_otherwise(red: Entry, tmp_path: Path) -> None:
     asked: list[str] = []
 
     def second_only(_: object) -> str:
@@ -94,6 +107,30 @@ def test_the_next_provider_is_taken_where_one_answers_otherwise(
     chosen = providers.open_session(red, graph, accept=second_only)
     assert chosen.provider == "cpu"
     assert chosen.reason == "first that opened; golden vector to 0; cuda: its answers are 3 off"
+
+
+@pytest.mark.usefixtures("says_it_has_cuda")
+def test_a_provider_that_fails_to_open_is_passed_over_by_us_and_never_in_silence(
+    red: Entry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = onnxruntime.InferenceSession
+    own_fallback: list[object] = []
+
+    def without_driver(*args: object, **told: Any) -> object:
+        own_fallback.append(told["enable_fallback"])
+        if len(told["providers"]) > 1:
+            raise RuntimeError("CUDA failure 999: unknown error")
+        return real(*args, **told)
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", without_driver)
+    graph = prepare(red, tmp_path / "tiny.onnx", tmp_path / "cache")
+    chosen = providers.open_session(red, graph)
+    assert chosen.provider == "cpu"
+    assert chosen.reason.startswith("first that opened; cuda: ONNX Runtime refuses ")
+    assert chosen.reason.endswith("CUDA failure 999: unknown error")
+    with pytest.raises(ProviderUnavailable, match="CUDA failure 999"):
+        providers.open_session(red, graph, provider="cuda")
+    assert own_fallback == [0, 0, 0]
 
 
 def test_an_entry_without_a_golden_vector_does_not_serve(tmp_path: Path) -> None:

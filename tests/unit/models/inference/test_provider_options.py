@@ -43,6 +43,11 @@ def test_runs_are_captured_by_the_provider_that_has_the_graph() -> None:
     assert told("cuda")["CUDAExecutionProvider"]["enable_cuda_graph"] == "0"
 
 
+@pytest.mark.parametrize(("precision", "tf32"), [("fp32", "0"), ("fp16", "1"), ("int8", "1")])
+def test_cuda_rounds_factors_only_where_the_manifest_allows_less_than_fp32(precision: str, tf32: str) -> None:
+    assert told("cuda", precision=precision)["CUDAExecutionProvider"]["use_tf32"] == tf32
+
+
 @pytest.mark.parametrize(("precision", "fp16", "int8"), [("fp32", "0", "0"), ("fp16", "1", "0"), ("int8", "1", "1")])
 def test_tensorrt_computes_in_the_numbers_that_the_manifest_allows(precision: str, fp16: str, int8: str) -> None:
     options = told("tensorrt", precision=precision)["TensorrtExecutionProvider"]
