@@ -11,6 +11,8 @@ from agents.media.policy import FetchPolicy
 from agents.model_set import LoadedModels
 from agents.runtime.agent import Agent
 from agents.runtime.metrics import Metrics
+from agents.runtime.process import AgentProcess
+from agents.runtime.service import Service
 from agents.scorer import Scorer
 from agents.segments import Segments
 from agents.settings import MediaSettings, Settings
@@ -82,3 +84,8 @@ AGENTS: Mapping[str, Callable[[Settings, Metrics], Agent]] = {
     "sink": Sink,
 }
 """How each agent is built."""
+
+
+def service(name: str, settings: Settings, metrics: Metrics) -> Service:
+    """Return what `fleet run` runs by that name."""
+    return AgentProcess(AGENTS[name](settings, metrics), settings, metrics)

@@ -39,11 +39,11 @@ class PolicyBook:
                 kind: self._named(name, f"policies.tenants.{tenant}.{kind}") for kind, name in by_kind.items()
             }
 
-    def for_upload(self, tenant: str, content_type: ContentType | None) -> Policy:
+    def for_content(self, tenant: str, content_type: ContentType | None) -> Policy:
         """Return the newest version of the policy that a tenant has for a kind of content.
 
         Args:
-            tenant: whose upload it is.
+            tenant: whose content it is.
             content_type: none where the bytes could not be told: the tenant's policy if it has one for all kinds, else
                 the default.
         """
@@ -53,6 +53,14 @@ class PolicyBook:
         chosen = list(by_kind.values())
         one_for_all = len(by_kind) == len(ContentType) and len({policy.reference for policy in chosen}) == 1
         return chosen[0] if one_for_all else self._default
+
+    def for_stream(self, tenant: str, name: str | None = None) -> Policy:
+        """Return the newest version of the policy that a stream asks for by name, else of its tenant's.
+
+        Raises:
+            PolicyUnknown: no policy has that name.
+        """
+        return self.for_content(tenant, ContentType.STREAM) if name is None else self.latest(name)
 
     def find(self, reference: str) -> Policy:
         """Return the policy of a reference, `name/version`.

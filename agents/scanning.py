@@ -99,10 +99,10 @@ class Scanner:
         try:
             inspected = self._inspector.inspect(upload)
         except MediaError as error:
-            policy = self._policies.for_upload(upload.tenant, None)
+            policy = self._policies.for_content(upload.tenant, None)
             return unread(upload, error, policy, received_at=received_at, now=self._now())
         kind = ContentType.VIDEO if inspected.moving else ContentType.IMAGE
-        policy = self._policies.for_upload(upload.tenant, kind)
+        policy = self._policies.for_content(upload.tenant, kind)
         segments = plan(
             upload,
             inspected.info,

@@ -65,7 +65,7 @@ class Uploads(Agent):
             inspected = self._inspector.inspect(upload)
             segments = self._plan(upload, inspected, received_at)
         except MediaError as error:
-            policy = self._policies.for_upload(upload.tenant, None)
+            policy = self._policies.for_content(upload.tenant, None)
             verdict = unread(upload, error, policy, received_at=received_at, now=self._now())
             return Handled((Outgoing(catalogue.VERDICTS, verdict), self._progress(upload, "verdict", 0)))
         earlier = self._earlier.find(inspected.info.sha256, segments[0].plan_fingerprint)
@@ -98,7 +98,7 @@ class Uploads(Agent):
             moving=inspected.moving,
             segment_s=self._settings.uploads.segment_s,
             model_set=self._models.fingerprint(str(upload.media_id)),
-            policy=self._policies.for_upload(upload.tenant, kind).reference,
+            policy=self._policies.for_content(upload.tenant, kind).reference,
             received_at=received_at,
             planned_at=self._now(),
         )

@@ -10,7 +10,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from models.exceptions import PolicyError
-from models.policy import Advice, Combination, Part, Policy
+from models.policy import Advice, Combination, Live, LiveAction, Part, Policy
 from schemas.verdict import Axis, RecommendedAction, RiskLevel
 
 OWN_POLICIES = Path(__file__).parent / "policies.yaml"
@@ -88,6 +88,27 @@ class _Advice(_Frozen):
         return actions
 
 
+class _Live(_Frozen):
+    """See `models.policy.Live`."""
+
+    action: LiveAction = _LEFT_OUT.live.action
+    enter: Probability = _LEFT_OUT.live.enter
+    exit: Probability = _LEFT_OUT.live.exit
+    hold_s: Weight = _LEFT_OUT.live.hold_s
+    cooldown_s: Weight = _LEFT_OUT.live.cooldown_s
+    min_faces: Annotated[int, Field(ge=1)] = _LEFT_OUT.live.min_faces
+    block_from: RiskLevel = _LEFT_OUT.live.block_from
+    block_s: Annotated[float, Field(ge=1)] = _LEFT_OUT.live.block_s
+    fail_closed: bool = _LEFT_OUT.live.fail_closed
+    blur_faces: bool = _LEFT_OUT.live.blur_faces
+
+    @model_validator(mode="after")
+    def _falls(self) -> Self:
+        if self.exit > self.enter:
+            raise ValueError(f"exit {self.exit:g} lies above enter, {self.enter:g}")
+        return self
+
+
 class _PolicySpec(_Frozen):
     """A policy as files have it: see `models.policy.Policy`. What is left out has the defaults there."""
 
@@ -105,6 +126,7 @@ class _PolicySpec(_Frozen):
     full_evidence_faces: Annotated[int, Field(ge=1)] = _LEFT_OUT.full_evidence_faces
     risk: _Risk | None = None
     advice: _Advice | None = None
+    live: _Live = _Live()
 
     @model_validator(mode="after")
     def _thresholds_lie_above_the_band(self) -> Self:
@@ -122,7 +144,7 @@ class _PolicySpec(_Frozen):
         """Return it as decisions use it."""
         how = self.combination
         plain = {field.name for field in fields(Policy)} & type(self).model_fields.keys()
-        values = {name: getattr(self, name) for name in plain - {"combination", "role_weights", "advice"}}
+        values = {name: getattr(self, name) for name in plain - {"combination", "role_weights", "advice", "live"}}
         return Policy(
             **values,
             combination=how.kind,
@@ -134,6 +156,7 @@ class _PolicySpec(_Frozen):
             },
             risk_bands=_LEFT_OUT.risk_bands if self.risk is None else _bands(self.risk),
             advice=_LEFT_OUT.advice if self.advice is None else _advice(self.advice),
+            live=Live(**self.live.model_dump()),
         )
 
 

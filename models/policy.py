@@ -56,6 +56,42 @@ class Advice:
         return (self.synthetic if axis is Axis.SYNTHETIC else self.manipulation)[risk]
 
 
+class LiveAction(StrEnum):
+    """What is done about a live stream that alerts."""
+
+    OBSERVE = "observe"
+    """Nothing: the alert is there for those who read the topic."""
+    ALERT = "alert"
+    """Webhooks, e-mail and notifications."""
+    BLOCK = "block"
+    """The same, and the publisher is denied and kicked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """When a live stream alerts, and what follows. Times are seconds of the stream's own clock."""
+
+    action: LiveAction = LiveAction.ALERT
+    enter: float = 0.8
+    """Score from which a stream is suspicious."""
+    exit: float = 0.5
+    """Score below which it is not any more; at most `enter`, or the alert would flicker."""
+    hold_s: float = 1.0
+    """How long it must be suspicious without a break before it alerts."""
+    cooldown_s: float = 10.0
+    """How long the score must stay below `exit` before the alert is cleared."""
+    min_faces: int = 3
+    """Judged faces that a track needs to count."""
+    block_from: RiskLevel = RiskLevel.HIGH
+    """The least risk that is blocked, with `LiveAction.BLOCK`."""
+    block_s: float = 3600.0
+    """How long a block lasts."""
+    fail_closed: bool = False
+    """Whether nobody may publish while it cannot be known who is blocked."""
+    blur_faces: bool = False
+    """Whether pictures in alerts are blurred beyond recognition."""
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """How scores become a label, a risk level and advice. Scores are calibrated probabilities.
@@ -97,6 +133,7 @@ class Policy:
         (0.0, RiskLevel.LOW),
     )
     advice: Advice = field(default_factory=Advice)
+    live: Live = field(default_factory=Live)
 
     @property
     def reference(self) -> str:

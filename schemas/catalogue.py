@@ -4,7 +4,7 @@ from schemas.control import ModelSwitch, WorkerReport
 from schemas.event import Event
 from schemas.media import MediaUpload, Segment
 from schemas.moderation import Action, Alert, Review
-from schemas.stream import StreamControl
+from schemas.stream import StreamControl, StreamState
 from schemas.verdict import Progress, Verdict
 
 EVENTS: dict[str, type[Event]] = {
@@ -18,6 +18,7 @@ EVENTS: dict[str, type[Event]] = {
         Action,
         Review,
         StreamControl,
+        StreamState,
         ModelSwitch,
         WorkerReport,
     )

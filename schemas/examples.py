@@ -8,7 +8,7 @@ from schemas.event import Event
 from schemas.identity import alert_id, derive, verdict_id
 from schemas.media import AnalysisOptions, ContentType, DetectionLevel, MediaInfo, MediaRef, MediaUpload, Segment
 from schemas.moderation import Action, Alert, Review, Transition, WindowStatistics
-from schemas.stream import StreamControl
+from schemas.stream import StreamControl, StreamState
 from schemas.verdict import (
     Artifact,
     Axis,
@@ -234,7 +234,24 @@ STREAM_CONTROL = StreamControl(
     command="start",
     url="rtmp://live.example.org/app/live-0815",
     sample_rate_fps=5.0,
+    server="edge",
     at=_UPLOADED_AT,
+)
+
+STREAM_STATE = StreamState(
+    stream_id=STREAM_CONTROL.stream_id,
+    tenant=STREAM_CONTROL.tenant,
+    phase="live",
+    worker="streams-0",
+    lease=7,
+    connections=2,
+    next_seq=1_043,
+    received_fps=25.0,
+    published_fps=5.0,
+    codec="h264",
+    width=1280,
+    height=720,
+    at=_UPLOADED_AT + timedelta(minutes=4),
 )
 
 MODEL_SWITCH = ModelSwitch(
@@ -285,6 +302,7 @@ EXAMPLES: Mapping[str, Event] = {
         ACTION,
         REVIEW,
         STREAM_CONTROL,
+        STREAM_STATE,
         MODEL_SWITCH,
         WORKER_REPORT,
     )

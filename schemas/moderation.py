@@ -32,16 +32,27 @@ class WindowStatistics(Part):
     peak_score: Score
     """Highest frame score."""
     start_ms: Annotated[int, Field(ge=0)]
-    """First presentation time."""
+    """First presentation time; of a stream when its frame was captured, milliseconds since 1970."""
     end_ms: Annotated[int, Field(ge=0)]
-    """Last presentation time."""
+    """Last one likewise."""
+
+
+class Moment(Part):
+    """A point of a stream's time line."""
+
+    at_ms: Annotated[int, Field(ge=0)]
+    """When its frame was captured, milliseconds since 1970."""
+    seq: Annotated[int, Field(ge=0)]
+    """The frame's number in the stream."""
+    score: Score | None
+    """The highest score of the frame's faces; null where none was judged."""
 
 
 class Picture(Part):
     """A small picture of a face, and beside it, where known, the same with where it looks altered laid over it."""
 
     pts_ms: Annotated[int, Field(ge=0)]
-    """Presentation time of its frame."""
+    """Presentation time of its frame, milliseconds."""
     score: Score
     """Calibrated probability of the detector that judged it."""
     jpeg: Annotated[str, Field(max_length=32_768)]
@@ -75,6 +86,8 @@ class Alert(Event):
     """Why, in a sentence."""
     window: WindowStatistics | None = None
     """What it rests on."""
+    timeline: Annotated[tuple[Moment, ...], Field(max_length=120)] = ()
+    """The latest frames of the window that were looked at, for a stream; in order of time."""
     evidence: tuple[Name, ...] = ()
     """Keys in the evidence store; they expire."""
     picture: Picture | None = None

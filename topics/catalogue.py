@@ -8,7 +8,7 @@ from schemas.control import ModelSwitch, WorkerReport
 from schemas.event import Event
 from schemas.media import MediaUpload, Segment
 from schemas.moderation import Action, Alert, Review
-from schemas.stream import StreamControl
+from schemas.stream import StreamControl, StreamState
 from schemas.verdict import Progress, Verdict
 from topics.exceptions import UnknownTopic
 
@@ -143,6 +143,17 @@ STREAMS = Topic(
     retention=timedelta(days=7),
     dead_letter=True,
 )
+STREAM_STATES = Topic(
+    name="media.streams.state",
+    schema=StreamState,
+    key="stream id",
+    summary="How pulling a live stream goes; the last word for each stream stands.",
+    produced_by="streams",
+    consumed_by=("live platform", "operators"),
+    partitions=3,
+    retention=None,
+    cleanup="compact",
+)
 FRAMES = Topic(
     name="media.frames",
     schema=None,
@@ -242,6 +253,7 @@ TOPICS: tuple[Topic, ...] = (
     SEGMENTS,
     SEGMENTS_BULK,
     STREAMS,
+    STREAM_STATES,
     FRAMES,
     VERDICTS,
     PROGRESS,

@@ -5,7 +5,7 @@ from rich.table import Table
 from agents.cli.console import OUT
 from agents.policies import policy_book
 from agents.settings import load_settings
-from models.policy import Combination, Policy
+from models.policy import Combination, Live, LiveAction, Policy
 
 
 def list_all() -> None:
@@ -69,7 +69,19 @@ def _rows(policy: Policy) -> dict[str, str]:
         "generated": ", ".join(f"{risk} {action}" for risk, action in policy.advice.synthetic.items()),
         "not live": policy.advice.liveness.value,
         "inconclusive": policy.advice.inconclusive.value,
+        "live": _live(policy.live),
     }
+
+
+def _live(live: Live) -> str:
+    said = (
+        f"{live.action}; alerts from {live.enter:g} held for {live.hold_s:g} s, cleared below {live.exit:g} for "
+        f"{live.cooldown_s:g} s, of at least {live.min_faces} faces"
+    )
+    if live.action is LiveAction.BLOCK:
+        fails = "nobody may publish" if live.fail_closed else "everybody may"
+        said += f"; blocked from {live.block_from} risk for {live.block_s:g} s; if blocks cannot be read {fails}"
+    return said
 
 
 def _combination(policy: Policy) -> str:

@@ -68,17 +68,16 @@ def _refuse_without_scoring(asked: Sequence[str]) -> None:
 
 
 def _run_here(name: str, settings: Settings) -> None:
-    from agents.assembly import AGENTS as BUILDERS  # noqa: PLC0415  (a supervisor needs none of it)
+    from agents.assembly import service  # noqa: PLC0415  (a supervisor needs none of it)
     from agents.runtime.logs import configure_logging  # noqa: PLC0415
     from agents.runtime.metrics import Metrics  # noqa: PLC0415
-    from agents.runtime.process import AgentProcess  # noqa: PLC0415
+    from agents.runtime.service import stop_on_signals  # noqa: PLC0415
 
     configure_logging(settings.runtime.log_level, settings.runtime.log_format)
-    metrics = Metrics()
-    process = AgentProcess(BUILDERS[name](settings, metrics), settings, metrics)
-    process.stop_on_signals()
+    running = service(name, settings, Metrics())
+    stop_on_signals(running)
     logging.getLogger("agents").info("%s: starting", name)
-    process.run()
+    running.run()
     logging.getLogger("agents").info("%s: ended", name)
 
 

@@ -10,6 +10,7 @@ from agents.local.exceptions import (
     ServerStartError,
     ServerStopError,
 )
+from agents.local.nginx_rtmp import NginxRtmp, nginx_rtmp_available
 from agents.local.postgres import Postgres
 from agents.local.server import Server
 from agents.local.stack import EmbeddedStack
@@ -24,6 +25,7 @@ __all__ = [
     "FolderError",
     "LocalStackError",
     "MissingProgramError",
+    "NginxRtmp",
     "Postgres",
     "Server",
     "ServerNotRunningError",
@@ -32,4 +34,5 @@ __all__ = [
     "StackUrls",
     "Valkey",
     "apache_available",
+    "nginx_rtmp_available",
 ]

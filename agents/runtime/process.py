@@ -1,8 +1,6 @@
 """Run one agent in this process, from settings to a clean end."""
 
 import logging
-import signal
-from types import FrameType
 
 from confluent_kafka import Consumer
 
@@ -46,16 +44,6 @@ class AgentProcess:
         self._stopped = True
         if self._loop is not None:
             self._loop.stop()
-
-    def stop_on_signals(self) -> None:
-        """Let SIGTERM and SIGINT drain and end the agent. Only from the main thread."""
-
-        def on_signal(number: int, _: FrameType | None) -> None:
-            _log.info("%s: draining", signal.Signals(number).name)
-            self.stop()
-
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, on_signal)
 
     def run(self) -> None:
         """Open the agent, consume, and close it.

@@ -32,18 +32,18 @@ MORE = """policies:
 
 @pytest.mark.parametrize("kind", [*ContentType, None])
 def test_a_tenant_without_a_policy_has_the_default(kind: ContentType | None) -> None:
-    assert BOOK.for_upload("somebody", kind) is DEFAULT_POLICY
+    assert BOOK.for_content("somebody", kind) is DEFAULT_POLICY
 
 
 @pytest.mark.parametrize("kind", [*ContentType, None])
 def test_a_tenant_may_have_one_policy_for_everything_in_its_newest_version(kind: ContentType | None) -> None:
-    assert BOOK.for_upload("paper", kind) is NEWER
+    assert BOOK.for_content("paper", kind) is NEWER
 
 
 def test_a_tenant_may_have_a_policy_for_one_kind_of_content() -> None:
-    assert BOOK.for_upload("gallery", ContentType.IMAGE) is ART
-    assert BOOK.for_upload("gallery", ContentType.VIDEO) is DEFAULT_POLICY
-    assert BOOK.for_upload("gallery", None) is DEFAULT_POLICY
+    assert BOOK.for_content("gallery", ContentType.IMAGE) is ART
+    assert BOOK.for_content("gallery", ContentType.VIDEO) is DEFAULT_POLICY
+    assert BOOK.for_content("gallery", None) is DEFAULT_POLICY
 
 
 def test_segments_in_flight_find_the_version_that_they_were_planned_with() -> None:
@@ -74,7 +74,9 @@ def test_who_uses_a_policy_is_told() -> None:
     ],
 )
 def test_a_setting_that_names_no_policy_is_an_error_that_names_it(settings: dict[str, object], field: str) -> None:
-    with pytest.raises(PolicyUnknown, match="there are default, lenient, seed, strict") as raised:
+    with pytest.raises(
+        PolicyUnknown, match="there are default, lenient, live-block, live-observe, seed, strict"
+    ) as raised:
         policy_book(PoliciesSettings.model_validate(settings))
     assert (raised.value.entry, raised.value.field) == ("nope", field)
 
@@ -83,7 +85,7 @@ def test_a_file_adds_policies_and_newer_versions_of_the_own_ones(tmp_path: Path)
     path = tmp_path / "more.yaml"
     path.write_text(MORE % ("default", 99))
     book = policy_book(PoliciesSettings(file=path))
-    assert book.for_upload("anybody", ContentType.IMAGE).reference == "default/99"
+    assert book.for_content("anybody", ContentType.IMAGE).reference == "default/99"
     assert book.find("default/2") == DEFAULT_POLICY
 
 
