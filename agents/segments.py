@@ -6,6 +6,7 @@ from time import perf_counter
 from typing import ClassVar, Literal
 
 from agents.analysis import Failure, SegmentResult, load_result
+from agents.keyvalue import connect
 from agents.policies import policy_book
 from agents.runtime.agent import Agent, Lane
 from agents.runtime.exceptions import Reject
@@ -14,7 +15,7 @@ from agents.runtime.metrics import Metrics
 from agents.scorer import Scorer
 from agents.settings import Settings
 from agents.verdicts import alert, verdict
-from agents.windows import EarlierVerdicts, UploadWindow, connect
+from agents.windows import EarlierVerdicts, UploadWindow
 from models.exceptions import PolicyUnknown
 from models.policy import Policy
 from schemas.media import Segment

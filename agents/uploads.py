@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from agents.control.models import PlannedModels
 from agents.inspection import Inspected, Inspector
+from agents.keyvalue import connect
 from agents.media.exceptions import MediaError
 from agents.plans import plan
 from agents.policies import policy_book
@@ -13,7 +14,7 @@ from agents.runtime.agent import Agent, Lane
 from agents.runtime.messages import Handled, Incoming, Outgoing
 from agents.settings import Settings
 from agents.verdicts import repeated, unread
-from agents.windows import EarlierVerdicts, connect
+from agents.windows import EarlierVerdicts
 from schemas.media import ContentType, MediaUpload, Priority, Segment
 from schemas.verdict import Progress, Verdict
 from topics import catalogue

@@ -3,35 +3,14 @@
 All keys of one upload share a hash tag, so that a script may touch them together on Redis Cluster.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import redis
-from redis.backoff import NoBackoff
 from redis.commands.core import Script
-from redis.exceptions import (
-    BusyLoadingError,
-    ConnectionError as RedisConnectionError,
-    OutOfMemoryError,
-    ReadOnlyError,
-    TimeoutError as RedisTimeoutError,
-    TryAgainError,
-)
-from redis.retry import Retry
 
-from agents.runtime.exceptions import Unavailable
+from agents.keyvalue import typed_errors
 from agents.settings import RedisSettings
 from schemas.media import Segment
-
-_AWAY = (
-    RedisConnectionError,
-    RedisTimeoutError,
-    BusyLoadingError,
-    ReadOnlyError,
-    OutOfMemoryError,
-    TryAgainError,
-)
 
 _BEGIN = """
 -- KEYS: segments, attempts. ARGV: index, ttl_ms.
@@ -75,27 +54,6 @@ class Recorded:
     """Whether this segment's message has to bring about the verdict."""
     published: bool
     """Whether the verdict is out already."""
-
-
-def connect(settings: RedisSettings) -> "redis.Redis":
-    """Return a client. A command that fails fails at once: waiting is the runtime's business."""
-    return redis.Redis.from_url(
-        settings.url.get_secret_value(),
-        socket_timeout=settings.timeout_s,
-        socket_connect_timeout=settings.timeout_s,
-        health_check_interval=30,
-        # One silent reconnect, for a connection that the server closed while it was idle.
-        retry=Retry(NoBackoff(), 1),
-    )
-
-
-@contextmanager
-def typed_errors() -> Iterator[None]:
-    """Turn what redis-py raises while the server is away, full or read-only into Unavailable."""
-    try:
-        yield
-    except _AWAY as error:
-        raise Unavailable("redis", str(error) or type(error).__name__) from error
 
 
 class UploadWindow:

@@ -6,8 +6,8 @@ from typing import cast
 
 import redis
 
+from agents.keyvalue import connect
 from agents.live.stream_window import SeenFace, SeenFrame, StreamWindows, WindowRules
-from agents.windows import connect
 from bench.report import Section, Table
 from bench.run import Run
 from bench.samples import Samples

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 import orjson
 import redis
 
+from agents.keyvalue import typed_errors
 from agents.settings import RedisSettings
-from agents.windows import typed_errors
 from schemas.stream import StreamControl
 
 _NOTE = """

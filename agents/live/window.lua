@@ -6,13 +6,16 @@
 --       They share a hash tag, so that Redis Cluster has them in one place.
 -- ARGV: rules (JSON), frames (JSON, in the order in which they came).
 --   rules:  buffer_ms, max_frames, enter, exit, hold_ms, cooldown_ms, min_faces, top_share, bands (ascending), ttl_ms,
---           same_face (intersection over union), gap_ms
---   frame:  {s = seq, t = captured_ms, c = whether a scene begins, f = {{logit, x0, y0, x1, y1}, ...}}
+--           same_face (intersection over union), gap_ms, verdict_ms
+--   frame:  {s = seq, t = captured_ms, c = whether a scene begins, u = whether it could not be read,
+--            f = {{logit, x0, y0, x1, y1}, ...}}
 -- Returns a JSON object, see `agents.live.stream_window.Outcome`.
 --
--- A frame is known by its seq: read again, it changes nothing, and gives again the transitions that it led to. Each
--- frame is added, old ones are let go and the alert is looked at one after the other, so that it does not matter how
--- frames were gathered into calls. Time is the frames' own.
+-- A frame is known by its seq: read again, it changes nothing, and gives again the transitions that it led to; another
+-- one of the same number is left out. Each frame is added, old ones are let go and the alert is looked at one after the
+-- other, so that it does not matter how frames were gathered into calls. Time is the frames' own.
+--
+-- An alert is named by the second in which it was raised: numbers rise, also when Redis has lost what it knew.
 
 local STATE, FRAMES, TIMES = KEYS[1], KEYS[2], KEYS[3]
 local rules, batch = cjson.decode(ARGV[1]), cjson.decode(ARGV[2])
@@ -23,11 +26,12 @@ if kept then
 else
   -- l: by track its logits, highest first; b: by track when and where it was last seen {t, x0, y0, x1, y1};
   -- n: tracks so far; first: first track of the scene; h: frames up to this time are gone; new: time of the newest;
-  -- size, faces: frames and faces in the window; judged, sum: frames with a face, and their highest probabilities in
-  -- millionths; p: phase; since, below: times; e: episodes so far; r: risk band that was alerted;
+  -- size, faces, unread: frames, faces, and frames that could not be read, in the window; judged, sum: frames with a
+  -- face, and their highest probabilities in millionths; p: phase; since, below: times; e: the last episode; r: risk
+  -- band that was alerted; v: stretch of time whose verdict is due next;
   -- m: transitions {seq, kind, episode, band, t, score} of frames that are still there
-  w = {l = {}, b = {}, n = 0, first = 0, h = -1, new = -1, size = 0, faces = 0, judged = 0, sum = 0,
-       p = 'clear', since = 0, below = -1, e = 0, r = 0, m = {}}
+  w = {l = {}, b = {}, n = 0, first = 0, h = -1, new = -1, size = 0, faces = 0, unread = 0, judged = 0, sum = 0,
+       p = 'clear', since = 0, below = -1, e = 0, r = 0, v = -1, m = {}}
 end
 
 -- Tracks by number: MessagePack tells an array from a map by its keys, so both are kept as lists of pairs.
@@ -140,7 +144,10 @@ local function add(frame)
     record[#record + 1], record[#record + 2] = number, logit
     if not highest or logit > highest then highest = logit end
   end
-  if highest then
+  if frame.u then
+    record[2] = -2
+    w.unread = w.unread + 1
+  elseif highest then
     record[2] = math.floor(1e6 * sigmoid(highest) + 0.5)
     w.judged, w.sum = w.judged + 1, w.sum + record[2]
   end
@@ -160,6 +167,7 @@ local function let_go(name)
     if #list == 0 then logits[record[position]] = nil end
   end
   if record[2] >= 0 then w.judged, w.sum = w.judged - 1, w.sum - record[2] end
+  if record[2] == -2 then w.unread = w.unread - 1 end
   w.size, w.faces = w.size - 1, w.faces - (#record - 2) / 2
   if record[1] > w.h then w.h = record[1] end
 end
@@ -187,7 +195,7 @@ local function step(seq, score)
     if value < rules.exit then
       w.p = 'clear'
     elseif now - w.since >= rules.hold_ms then
-      w.p, w.e, w.r, w.below = 'alerting', w.e + 1, band(value), -1
+      w.p, w.e, w.r, w.below = 'alerting', math.max(w.e + 1, math.floor(now / 1000)), band(value), -1
       tell(seq, 'raised', value)
     end
   elseif w.p == 'alerting' then
@@ -206,16 +214,23 @@ local function step(seq, score)
       end
     end
   end
+  -- The first frame of a stretch closes those before it.
+  local stretch = math.floor(now / rules.verdict_ms)
+  if w.v >= 0 and stretch > w.v then tell(seq, 'verdict', score or -1) end
+  if stretch > w.v then w.v = stretch end
 end
 
-local added, replayed, late = 0, 0, 0
+local added, replayed, late, renumbered = 0, 0, 0, 0
 local score, track
 for _, frame in ipairs(batch) do
-  if kept and redis.call('HEXISTS', FRAMES, frame.s) == 1 then
+  local known = kept and redis.call('HGET', FRAMES, frame.s)
+  if known and cmsgpack.unpack(known)[1] == frame.t then
     replayed = replayed + 1
     for _, transition in ipairs(w.m) do
       if transition[1] == frame.s then told[#told + 1] = transition end
     end
+  elseif known then
+    renumbered = renumbered + 1
   elseif frame.t <= w.h or frame.t < w.new - rules.buffer_ms then
     late = late + 1
   else
@@ -251,9 +266,9 @@ local peak = 0
 for _, list in pairs(logits) do peak = math.max(peak, sigmoid(list[1])) end
 local oldest = redis.call('ZRANGE', TIMES, 0, 0, 'WITHSCORES')
 return cjson.encode({
-  added = added, replayed = replayed, late = late, phase = w.p, episode = w.e,
+  added = added, replayed = replayed, late = late, renumbered = renumbered, phase = w.p, episode = w.e,
   score = score or cjson.null, track = track or cjson.null,
-  frames = w.size, faces = w.faces, mean = w.judged > 0 and w.sum / w.judged / 1e6 or 0, peak = peak,
+  frames = w.size, faces = w.faces, unread = w.unread, judged = w.judged, mean = w.judged > 0 and w.sum / w.judged / 1e6 or 0, peak = peak,
   start_ms = tonumber(oldest[2] or 0), end_ms = math.max(0, w.new),
   transitions = told,
 })

@@ -8,10 +8,19 @@ import redis
 from hypothesis import given, settings, strategies as st
 from redis.crc import key_slot
 
-from agents.live.stream_window import Moved, Outcome, SeenFace, SeenFrame, StreamWindows, WindowRules
+from agents.keyvalue import connect
+from agents.live.stream_window import (
+    Moved,
+    Outcome,
+    PastFrame,
+    SeenFace,
+    SeenFrame,
+    StreamWindows,
+    VerdictDue,
+    WindowRules,
+)
 from agents.runtime.exceptions import Unavailable
 from agents.settings import RedisSettings
-from agents.windows import connect
 from models.pooling import logit
 from schemas.moderation import Transition
 from tests.support.reference_window import ReferenceWindow
@@ -52,6 +61,13 @@ def handed(
     return outcome, moved
 
 
+def all_due(windows: StreamWindows, calls: Sequence[Sequence[SeenFrame]], rules: WindowRules) -> list[VerdictDue]:
+    """All verdicts that come due in a stream of its own, each once."""
+    stream = uuid4().hex
+    found = [due for call in calls for due in windows.add(stream, call, rules).due]
+    return list(dict.fromkeys(found))
+
+
 def told(moved: Sequence[Moved]) -> list[tuple[Transition, int, float]]:
     """Transition, episode, and second."""
     return [(each.transition, each.episode, (each.at_ms - START_MS) / 1000) for each in moved]
@@ -65,8 +81,9 @@ def steady(score: float, since: float, until: float) -> list[SeenFrame]:
 class TestAlert:
     def test_it_is_raised_when_a_stream_has_been_suspicious_for_long_enough(self, windows: StreamWindows) -> None:
         outcome, moved = handed(windows, [steady(0.9, 0, 2)])
-        assert told(moved) == [(RAISED, 1, 1.25)], "two faces are evidence at 0.25, one second later it is held"
-        assert (outcome.phase, outcome.episode) == ("alerting", 1)
+        second = START_MS // 1000 + 1
+        assert told(moved) == [(RAISED, second, 1.25)], "two faces are evidence at 0.25, one second later it is held"
+        assert (outcome.phase, outcome.episode) == ("alerting", second)
         assert outcome.score == pytest.approx(0.9)
         assert moved[0].band == 3
 
@@ -87,7 +104,15 @@ class TestAlert:
     def test_another_alert_is_another_episode(self, windows: StreamWindows) -> None:
         again = [*steady(0.9, 0, 2), *steady(0.02, 2, 12), *steady(0.9, 12, 18)]
         _, moved = handed(windows, [again])
-        assert [(each.transition, each.episode) for each in moved] == [(RAISED, 1), (CLEARED, 1), (RAISED, 2)]
+        assert [each.transition for each in moved] == [RAISED, CLEARED, RAISED]
+        assert moved[0].episode == moved[1].episode < moved[2].episode
+
+    def test_another_alert_within_the_same_second_has_the_next_number(self, windows: StreamWindows) -> None:
+        rules = WindowRules(buffer_ms=50, hold_ms=0, cooldown_ms=0, min_faces=1)
+        flicker = [seen(tenth / 10, 0.9 if tenth % 4 == 0 else 0.1) for tenth in range(9)]
+        _, moved = handed(windows, [flicker], rules)
+        raised = [each.episode for each in moved if each.transition is RAISED]
+        assert raised == [START_MS // 1000, START_MS // 1000 + 1, START_MS // 1000 + 2]
 
     def test_a_stream_without_faces_is_cleared_in_time(self, windows: StreamWindows) -> None:
         empty = [seen(2 + quarter / 4) for quarter in range(40)]
@@ -141,6 +166,43 @@ class TestWindow:
         again = windows.add(stream, frames[:5], RULES)
         assert (again.added, again.late, again.frames) == (0, 5, RULES.max_frames)
 
+    def test_another_frame_of_a_number_that_is_taken_is_left_out_and_counted(self, windows: StreamWindows) -> None:
+        outcome, _ = handed(windows, [[seen(0, 0.5, seq=7), seen(1, 0.9, seq=7), seen(2, 0.5, seq=3)]])
+        assert (outcome.added, outcome.renumbered, outcome.frames) == (2, 1, 2)
+
+    def test_frames_that_cannot_be_read_are_told_from_those_without_a_face(self, windows: StreamWindows) -> None:
+        unread = [SeenFrame(seq, START_MS + 100 * seq, unread=True) for seq in (3, 4, 5)]
+        outcome, _ = handed(windows, [[seen(0, 0.5, seq=0), seen(0.1, seq=1), *unread]])
+        assert (outcome.frames, outcome.unread, outcome.judged, outcome.faces) == (5, 3, 1, 1)
+        outcome, _ = handed(windows, [[*unread, seen(9, 0.5, seq=90)]])
+        assert (outcome.frames, outcome.unread) == (1, 0)
+
+    def test_a_verdict_is_due_once_for_each_stretch_of_time(self, windows: StreamWindows) -> None:
+        stream = uuid4().hex
+        rules = WindowRules(verdict_ms=10_000, min_faces=2)
+        frames = [seen(second, 0.7) for second in (0, 1, 9, 10, 11, 35)]
+        outcome = windows.add(stream, frames[:5], rules)
+        assert [(due.seq, due.at_ms) for due in outcome.due] == [(100, START_MS + 10_000)]
+        assert outcome.due[0].score == pytest.approx(0.7)
+        again = windows.add(stream, frames[3:], rules).due
+        assert [(due.seq, due.at_ms) for due in again] == [(100, START_MS + 10_000), (350, START_MS + 35_000)]
+        _, moved = handed(windows, [frames], rules)
+        assert moved == []
+
+    def test_a_verdict_on_too_little_has_no_score(self, windows: StreamWindows) -> None:
+        outcome, _ = handed(windows, [[seen(9, 0.9), seen(10)]], WindowRules(verdict_ms=10_000))
+        assert [each.score for each in outcome.due] == [None]
+
+    def test_the_latest_frames_can_be_told(self, windows: StreamWindows) -> None:
+        stream = uuid4().hex
+        assert windows.timeline(stream, 3) == []
+        windows.add(stream, [seen(0, 0.9), seen(2), seen(1, 0.25, 0.5), seen(3, 0.1)], RULES)
+        assert windows.timeline(stream, 3) == [
+            PastFrame(10, START_MS + 1_000, 0.5),
+            PastFrame(20, START_MS + 2_000, None),
+            PastFrame(30, START_MS + 3_000, 0.1),
+        ]
+
     def test_streams_do_not_mix(self, windows: StreamWindows) -> None:
         here, there = uuid4().hex, uuid4().hex
         outcomes = windows.add_all({here: (steady(0.9, 0, 2), RULES), there: (steady(0.1, 0, 2), RULES)})
@@ -188,6 +250,7 @@ ODD_RULES = st.builds(
     hold_ms=st.sampled_from([0, 1_000]),
     cooldown_ms=st.sampled_from([0, 1_500]),
     min_faces=st.sampled_from([1, 3]),
+    verdict_ms=st.sampled_from([700, 10_000]),
 )
 
 
@@ -216,6 +279,9 @@ def test_redis_agrees_with_plain_python_however_frames_are_gathered(
         reference.episode,
         len(reference.kept),
     )
+    due = all_due(windows, calls, rules)
+    assert [(each.seq, each.at_ms) for each in due] == [(each.seq, each.at_ms) for each in reference.due]
+    assert [each.score is None for each in due] == [each.score is None for each in reference.due]
     worst = reference.worst
     assert outcome.track == (None if worst is None else worst[1])
     assert worst is None or outcome.score == pytest.approx(worst[0], abs=1e-9)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from agents.live.stream_window import Moved, Phase, SeenFace, SeenFrame, WindowRules
+from agents.live.stream_window import Moved, Phase, SeenFace, SeenFrame, VerdictDue, WindowRules
 from models.pooling import pool, sigmoid
 from schemas.moderation import Transition
 
@@ -29,12 +29,19 @@ class ReferenceWindow:
     episode: int = 0
     band: int = 0
     moved: list[Moved] = field(default_factory=list)
+    stretch: int = -1
+    due: list[VerdictDue] = field(default_factory=list)
+    renumbered: int = 0
     last: dict[int, tuple[int, SeenFace]] = field(default_factory=dict)
     """When and where a track was last seen."""
 
     def add(self, frame: SeenFrame) -> list[Moved]:
         """Take a frame; return the transitions that it led to."""
-        if any(kept.frame.seq == frame.seq for kept in self.kept):
+        known = [kept.frame for kept in self.kept if kept.frame.seq == frame.seq]
+        if known and known[0].captured_ms != frame.captured_ms:
+            self.renumbered += 1
+            return []
+        if known:
             return [each for each in self.moved if each.seq == frame.seq]
         if frame.captured_ms <= self.horizon or frame.captured_ms < self.newest - self.rules.buffer_ms:
             return []
@@ -99,11 +106,15 @@ class ReferenceWindow:
                 self.phase = "clear"
             elif self.newest - self.since >= self.rules.hold_ms:
                 self.phase, self.below = "alerting", -1
-                self.episode += 1
+                self.episode = max(self.episode + 1, self.newest // 1000)
                 self.band = self._band(score)
                 self._tell(seq, Transition.RAISED, score)
         elif self.phase == "alerting":
             self._while_alerting(seq, score)
+        stretch = self.newest // self.rules.verdict_ms
+        if 0 <= self.stretch < stretch:
+            self.due.append(VerdictDue(seq, self.newest, self.worst[0] if self.worst else None))
+        self.stretch = max(stretch, self.stretch)
         return self.moved[before:]
 
     def _while_alerting(self, seq: int, score: float) -> None:
