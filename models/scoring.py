@@ -127,6 +127,31 @@ class _PendingFrame:
     """In the order in which the frames came."""
 
 
+@dataclass(slots=True)
+class Looked:
+    """Frames whose faces are found, and on their way through the detectors that see every face."""
+
+    pending: list[_PendingFrame]
+    """In order of time."""
+    kept: KeptCrops
+    detectors: DetectorSet
+    asked: Asking
+    urgency: Urgency
+
+
+@dataclass(slots=True)
+class Asked:
+    """Frames whose faces are on their way through the later detectors, too."""
+
+    looked: Looked
+    frames: list[FrameEvidence]
+    """In order of time, with cuts, tracks and what the first detectors said."""
+    places: Mapping[str, Sequence[Place]]
+    """Faces that each later detector sees."""
+    answers: Mapping[str, Sequence["Future[Answers]"]]
+    """Its answers, in the same order."""
+
+
 def score_frames(
     frames: Iterable[Frame],
     detectors: DetectorSet,
@@ -137,6 +162,9 @@ def score_frames(
     clock: Callable[[], float] = perf_counter,
 ) -> Scored:
     """Return the evidence of each frame, in order of time.
+
+    Who scores several media at once takes its three steps for all of them, so that they fill batches together:
+    `look_at`, `ask_further`, `gather`.
 
     Args:
         frames: decoded frames; each is released as soon as its faces are cut.
@@ -150,6 +178,23 @@ def score_frames(
     Raises:
         ModelError: a model failed. One that answers with no number is noted with the face, or the frame.
     """
+    looked = look_at(frames, detectors, asked, limits, seconds, urgency, clock)
+    started = clock()
+    scored = gather(ask_further(looked))
+    seconds.score += clock() - started
+    return scored
+
+
+def look_at(
+    frames: Iterable[Frame],
+    detectors: DetectorSet,
+    asked: Asking,
+    limits: ScoringLimits,
+    seconds: StageSeconds,
+    urgency: Urgency = Urgency.INTERACTIVE,
+    clock: Callable[[], float] = perf_counter,
+) -> Looked:
+    """Find the faces of frames and send them to the first detectors, without waiting for these; see `score_frames`."""
     pending: list[_PendingFrame] = []
     kept = KeptCrops(limits.kept_bytes)
     remaining = iter(frames)
@@ -163,18 +208,56 @@ def score_frames(
             for frame in group:
                 frame.release()
         seconds.faces += clock() - started
-    started = clock()
     pending.sort(key=lambda frame: (frame.evidence.pts_ms, frame.evidence.frame_number))
-    scored = _linked(pending, detectors)
-    scored = _asked_more(scored, pending, detectors, asked, kept, urgency)
-    if asked.motion:
-        scored = _with_motion(scored, pending)
-    seconds.score += clock() - started
+    return Looked(pending, kept, detectors, asked, urgency)
+
+
+def ask_further(looked: Looked) -> Asked:
+    """Wait for the first detectors, link tracks, and send faces to the later ones without waiting for these.
+
+    Raises:
+        ModelError: a model failed.
+    """
+    frames = _linked(looked.pending, looked.detectors)
+    there = set(looked.kept.frames)
+    places = [
+        (position, place)
+        for position, frame in enumerate(looked.pending)
+        if frame.number in there
+        for place in frame.usable
+    ]
+    later = asked_later(frames, places, looked.asked)
+    detectors = looked.detectors.detectors
+    answers = {
+        name: [
+            detectors[name].answers(_crop(looked.pending, looked.kept, name, place)[None], looked.urgency)
+            for place in chosen
+        ]
+        for name, chosen in later.items()
+    }
+    return Asked(looked, frames, later, answers)
+
+
+def gather(asked: Asked) -> Scored:
+    """Wait for the later detectors, and return the evidence of each frame.
+
+    Raises:
+        ModelError: a model failed.
+    """
+    looked = asked.looked
+    faces = [list(frame.faces) for frame in asked.frames]
+    for name, each in asked.answers.items():
+        for (position, place), answer in zip(asked.places[name], each, strict=True):
+            (row,) = _rows(answer, 1)
+            faces[position][place] = _judged(faces[position][place], name, row, looked.detectors)
+    scored = [replace(frame, faces=tuple(of_frame)) for frame, of_frame in zip(asked.frames, faces, strict=True)]
+    if looked.asked.motion:
+        scored = _with_motion(scored, looked.pending)
     return Scored(
         tuple(scored),
-        pending[0].view if pending else b"",
-        pending[-1].view if pending else b"",
-        _worst(scored, pending, detectors, asked, kept),
+        looked.pending[0].view if looked.pending else b"",
+        looked.pending[-1].view if looked.pending else b"",
+        _worst(scored, looked),
     )
 
 
@@ -249,32 +332,6 @@ def _linked(pending: Sequence[_PendingFrame], detectors: DetectorSet) -> list[Fr
     return list(link(frames))
 
 
-def _asked_more(
-    frames: Sequence[FrameEvidence],
-    pending: Sequence[_PendingFrame],
-    detectors: DetectorSet,
-    asked: Asking,
-    kept: KeptCrops,
-    urgency: Urgency,
-) -> list[FrameEvidence]:
-    """The frames with what the later detectors said."""
-    there = set(kept.frames)
-    places = [
-        (position, place) for position, frame in enumerate(pending) if frame.number in there for place in frame.usable
-    ]
-    later = asked_later(frames, places, asked)
-    answers = {
-        name: [detectors.detectors[name].answers(_crop(pending, kept, name, place)[None], urgency) for place in chosen]
-        for name, chosen in later.items()
-    }
-    faces = [list(frame.faces) for frame in frames]
-    for name, each in answers.items():
-        for (position, place), answer in zip(later[name], each, strict=True):
-            (row,) = _rows(answer, 1)
-            faces[position][place] = _judged(faces[position][place], name, row, detectors)
-    return [replace(frame, faces=tuple(of_frame)) for frame, of_frame in zip(frames, faces, strict=True)]
-
-
 def _crop(pending: Sequence[_PendingFrame], kept: KeptCrops, name: str, place: Place) -> NDArray[np.uint8]:
     frame = pending[place[0]]
     return kept.crop(frame.number, name, frame.usable.index(place[1]))
@@ -317,16 +374,10 @@ def _with_motion(frames: Sequence[FrameEvidence], pending: Sequence[_PendingFram
     return moved
 
 
-def _worst(
-    frames: Sequence[FrameEvidence],
-    pending: Sequence[_PendingFrame],
-    detectors: DetectorSet,
-    asked: Asking,
-    kept: KeptCrops,
-) -> WorstFace | None:
+def _worst(frames: Sequence[FrameEvidence], looked: Looked) -> WorstFace | None:
     """The picture of the face with the highest logit, of the detector that says most about altered faces."""
-    sees = _that_sees(asked, detectors.detectors)
-    there = set(kept.frames)
+    sees = _that_sees(looked.asked, looked.detectors.detectors)
+    pending, there = looked.pending, set(looked.kept.frames)
     for name in sees:
         judged = [
             (face.logits[name], -position, -place)
@@ -338,7 +389,7 @@ def _worst(
         if judged:
             logit, position, place = max(judged)
             face = frames[-position].faces[-place]
-            crop = _crop(pending, kept, name, (-position, -place))
+            crop = _crop(pending, looked.kept, name, (-position, -place))
             return WorstFace(frames[-position].pts_ms, logit, thumbnail(crop, unpack(face.heat) if face.heat else None))
     return None
 

@@ -106,6 +106,18 @@ class FileSource(MediaSource):
             os.close(self._fd)
 
 
+def memory_source(name: str, data: bytes) -> FileSource:
+    """Bytes that are at hand, as a source whose descriptor a decoder can be given."""
+    fd = os.memfd_create("media", os.MFD_CLOEXEC)
+    try:
+        with open(fd, "wb", closefd=False) as file:
+            file.write(data)
+    except BaseException:
+        os.close(fd)
+        raise
+    return FileSource(name, fd, None)
+
+
 def sha256(source: MediaSource, progress: Callable[[int, int], None] | None = None) -> str:
     """The SHA-256 of the whole object as 64 hexadecimal digits, read in order and held a few MiB at a time.
 

@@ -10,6 +10,22 @@ from topics.catalogue import Topic
 
 
 @dataclass(frozen=True, slots=True)
+class Shedding:
+    """For messages that are worth little when they are old: of what cannot be handled in time, some are let go.
+
+    A queue that holds more than `max_delay_s` of work loses the oldest message of the key that has most waiting, again
+    and again: no key starves another, whatever each sends ("longest queue drop": B. Suter et al., "Buffer management
+    schemes for supporting TCP in gigabit routers with per-flow queueing", IEEE JSAC 17(6), 1999). What is let go counts
+    as done, and is counted.
+    """
+
+    max_delay_s: float
+    """How long a message may wait, by the pace at which they were handled last, seconds."""
+    least: int = 1
+    """Messages that may wait whatever the pace."""
+
+
+@dataclass(frozen=True, slots=True)
 class Lane:
     """Topics that wait in one queue. Lanes are listed most urgent first."""
 
@@ -18,6 +34,8 @@ class Lane:
     """Messages in flight at which the lane pauses; it resumes at half of it."""
     share: float = 0.0
     """The share of turns, 0 to 1, that the lane is given even while more urgent ones have work."""
+    shedding: Shedding | None = None
+    """None keeps every message."""
 
 
 @dataclass(frozen=True, slots=True)

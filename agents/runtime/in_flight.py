@@ -1,6 +1,6 @@
 """Everything between being read and being done: lanes, budgets and progress, behind one lock."""
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import Condition
@@ -9,6 +9,7 @@ from time import monotonic
 from agents.runtime.agent import BatchPolicy, Lane
 from agents.runtime.deadline import Deadline
 from agents.runtime.messages import Incoming, Partition
+from agents.runtime.pace import Pace
 from agents.runtime.watermark import PartitionProgress
 
 _RESUME_AT = 0.5
@@ -23,6 +24,36 @@ class _LaneState:
     size: int = 0
     paused: bool = False
     credit: float = 0.0
+    pace: Pace = field(default_factory=Pace)
+    by_key: Counter[bytes | None] = field(default_factory=Counter)
+    """Waiting messages of each key; kept where some may be let go."""
+
+    def put(self, message: Incoming) -> None:
+        self.waiting.append(message)
+        self.messages += 1
+        self.size += message.size
+        if self.lane.shedding is not None:
+            self.by_key[message.key] += 1
+
+    def out(self, message: Incoming) -> None:
+        """Note that a message does not wait any more."""
+        if self.lane.shedding is not None:
+            self.by_key[message.key] -= 1
+            if not self.by_key[message.key]:
+                del self.by_key[message.key]
+
+    def stale(self) -> Incoming | None:
+        """Take out what is to be let go next; none where all that waits can be handled in time."""
+        shedding, pace = self.lane.shedding, self.pace.by_second
+        if shedding is None or pace is None:
+            return None
+        if len(self.waiting) <= max(shedding.least, pace * shedding.max_delay_s):
+            return None
+        ((key, _),) = self.by_key.most_common(1)
+        message = next(waiting for waiting in self.waiting if waiting.key == key)
+        self.waiting.remove(message)
+        self.out(message)
+        return message
 
 
 @dataclass(slots=True)
@@ -42,18 +73,27 @@ class Flow:
 class InFlight:
     """Messages in flight. The consumer thread puts in, handler threads take out and complete.
 
-    `max_bytes` bounds the messages of each lane. All methods are thread-safe.
+    `max_bytes` bounds the messages of each lane; `on_shed` is told of those that are let go, see `Shedding`. All
+    methods are thread-safe.
     """
 
-    def __init__(self, lanes: Sequence[Lane], max_bytes: int, clock: Callable[[], float] = monotonic) -> None:
+    def __init__(
+        self,
+        lanes: Sequence[Lane],
+        max_bytes: int,
+        clock: Callable[[], float] = monotonic,
+        on_shed: Callable[[Incoming], None] = lambda _: None,
+    ) -> None:
         self._lanes = [_LaneState(lane) for lane in lanes]
         self._lane_of = {topic.name: state for state in self._lanes for topic in state.lane.topics}
         self._partitions: dict[Partition, _PartitionState] = {}
         self._state_of: dict[Incoming, _PartitionState] = {}
         self._max_bytes = max_bytes
         self._clock = clock
+        self._on_shed = on_shed
         self._changed = Condition()
         self._closed = False
+        self._holding = 0
 
     def assign(self, partitions: Iterable[Partition]) -> None:
         """Start to keep the progress of partitions."""
@@ -70,16 +110,36 @@ class InFlight:
             state.progress.begin(message.offset)
             self._state_of[message] = state
             lane = self._lane_of[message.topic.name]
-            lane.waiting.append(message)
-            lane.messages += 1
-            lane.size += message.size
+            lane.put(message)
+            self._shed(lane)
             self._changed.notify_all()
             return True
+
+    def _shed(self, lane: _LaneState) -> None:
+        """Let go of what cannot be handled in time: done, without having been handled."""
+        while not self._holding and (message := lane.stale()) is not None:
+            self._forget(message).progress.complete(message.offset)
+            self._on_shed(message)
+
+    def hold(self) -> None:
+        """Let nothing go until `release`: a handler waits for something that is away, which tells no pace."""
+        with self._changed:
+            self._holding += 1
+
+    def release(self) -> None:
+        """End what `hold` began."""
+        with self._changed:
+            self._holding -= 1
+            for lane in self._lanes:
+                lane.pace.idle()
 
     def take(self, policy: BatchPolicy) -> list[Incoming]:
         """Wait for messages and return a batch of one lane; empty only when closed."""
         with self._changed:
             while not self._closed:
+                for lane in self._lanes:
+                    if not lane.waiting:
+                        lane.pace.idle()
                 self._changed.wait_for(lambda: self._closed or any(lane.waiting for lane in self._lanes))
                 if self._closed:
                     break
@@ -100,7 +160,9 @@ class InFlight:
     def _hand_out(self, lane: _LaneState, most: int) -> list[Incoming]:
         batch = [lane.waiting.popleft() for _ in range(min(most, len(lane.waiting)))]
         for message in batch:
+            lane.out(message)
             self._state_of[message].in_hand += 1
+        lane.pace.hand_out(len(batch), self._clock())
         return batch
 
     def _next_lane(self) -> _LaneState:
@@ -141,6 +203,7 @@ class InFlight:
             for lane in self._lanes:
                 for message in [waiting for waiting in lane.waiting if waiting.partition in gone]:
                     lane.waiting.remove(message)
+                    lane.out(message)
                     self._forget(message)
             self._changed.notify_all()
 

@@ -31,6 +31,9 @@ class Metrics:
         self.dead_letters = self._counter(
             "fleet_dead_letters", "Messages that could not be handled.", ("topic", "reason")
         )
+        self.shed = self._counter(
+            "fleet_messages_shed", "Messages let go since they could not be handled in time.", ("topic",)
+        )
         self.retries = self._counter("fleet_handler_retries", "Times that a message was tried again.", ("cause",))
         self.in_flight_messages = self._gauge("fleet_in_flight_messages", "Messages read and not yet done.")
         self.in_flight_bytes = self._gauge("fleet_in_flight_bytes", "Bytes of messages read and not yet done.")
@@ -74,6 +77,12 @@ class Metrics:
             "fleet_decoded_streams", "Videos or parts of them decoded, by cuda or in software.", ("decoder",)
         )
         self.frames = self._counter("fleet_frames", "Frames looked at.")
+        self.live_frames = self._counter(
+            "fleet_live_frames",
+            "Frames of live streams by what became of them: added, unread, late, replayed, renumbered, skewed.",
+            ("outcome",),
+        )
+        self.live_alerts = self._counter("fleet_live_alerts", "Transitions of live streams' alerts.", ("transition",))
         self.faces = self._counter("fleet_faces", "Faces found.", ("usable",))
         self.unanswered = self._counter(
             "fleet_faces_unanswered", "Faces that a detector answered with no number.", ("model",)

@@ -80,7 +80,12 @@ class AgentProcess:
     def _consume_by(self, protocol: GroupProtocol) -> None:
         kafka, runtime = self._settings.kafka, self._settings.runtime
         backoff = Backoff(runtime.retry_backoff_s)
-        in_flight = InFlight(self._agent.lanes, runtime.in_flight_mib << 20)
+        shed = self._metrics.shed
+        in_flight = InFlight(
+            self._agent.lanes,
+            runtime.in_flight_mib << 20,
+            on_shed=lambda message: shed.labels(message.topic.name).inc(),
+        )
         consumer = Consumer(consumer_configuration(kafka, runtime, self._agent.name, protocol), logger=_log)
 
         def failed(error: AgentStopped) -> None:

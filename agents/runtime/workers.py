@@ -237,7 +237,9 @@ class Workers:
         _log.warning("%s; trying again in %.1f s", error, pause)
         self._health.away(error.dependency, error.detail)
         self._metrics.retries.labels(error.dependency).inc()
+        self._in_flight.hold()
         self._hurried.wait(pause)
+        self._in_flight.release()
 
     def _answered(self, dependencies: set[str]) -> None:
         for dependency in dependencies:

@@ -7,10 +7,10 @@ from time import monotonic
 
 import pytest
 
-from agents.runtime.agent import ONE_BY_ONE, BatchPolicy, Lane
+from agents.runtime.agent import ONE_BY_ONE, BatchPolicy, Lane, Shedding
 from agents.runtime.deadline import Deadline
 from agents.runtime.in_flight import InFlight
-from agents.runtime.messages import Partition
+from agents.runtime.messages import Incoming, Partition
 from tests.unit.runtime.messages import incoming
 from topics.catalogue import SEGMENTS, SEGMENTS_BULK, UPLOADS
 
@@ -374,3 +374,83 @@ def test_many_takers_hand_every_message_out_once_and_no_watermark_passes_one_tha
     assert handed == Counter((partition, offset) for partition in (0, 1) for offset in range(count))
     assert in_flight.watermarks() == {FIRST: holes[0], SECOND: holes[1]}
     assert in_flight.totals() == (0, 0)
+
+
+class Clock:
+    """Seconds that pass when it is said."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class TestShedding:
+    """Ten messages a second are handled, and may wait for a second."""
+
+    @staticmethod
+    def paced() -> tuple[InFlight, Clock, list[Incoming]]:
+        clock, shed = Clock(), list[Incoming]()
+        lane = Lane((UPLOADS,), 1000, shedding=Shedding(max_delay_s=1.0))
+        in_flight = InFlight([lane], PLENTY, clock, shed.append)
+        in_flight.assign([FIRST])
+        for offset in range(3):
+            in_flight.accept(incoming(offset))
+        for _ in range(2):
+            (message,) = in_flight.take(ONE_BY_ONE)
+            clock.now += 0.1
+            in_flight.complete(message)
+        in_flight.complete(*in_flight.take(ONE_BY_ONE))
+        return in_flight, clock, shed
+
+    def test_as_much_waits_as_can_be_handled_in_time(self) -> None:
+        in_flight, _, shed = self.paced()
+        for offset in range(3, 16):
+            in_flight.accept(incoming(offset))
+        assert [message.offset for message in shed] == [3, 4, 5]
+        assert [message.offset for message in in_flight.take(AT_ONCE)] == list(range(6, 16))
+
+    def test_a_flood_of_one_key_costs_no_other_key_a_message(self) -> None:
+        in_flight, _, shed = self.paced()
+        for offset in range(3, 203):
+            in_flight.accept(incoming(offset, key=b"calm-%d" % offset if offset % 40 == 0 else b"flood"))
+        assert {message.key for message in shed} == {b"flood"}
+        assert [message.key for message in in_flight.take(AT_ONCE)].count(b"flood") == 10 - 5
+
+    def test_what_is_let_go_counts_as_done(self) -> None:
+        in_flight, _, shed = self.paced()
+        for offset in range(3, 16):
+            in_flight.accept(incoming(offset))
+        assert len(shed) == 3
+        assert in_flight.watermarks() == {FIRST: 6}
+        assert in_flight.totals()[0] == 10
+
+    def test_nothing_is_let_go_before_the_pace_is_known(self) -> None:
+        shed: list[Incoming] = []
+        in_flight = InFlight([Lane((UPLOADS,), 1000, shedding=Shedding(0.001))], PLENTY, on_shed=shed.append)
+        in_flight.assign([FIRST])
+        for offset in range(50):
+            in_flight.accept(incoming(offset))
+        assert shed == []
+
+    def test_nothing_is_let_go_while_something_is_away(self) -> None:
+        in_flight, _, shed = self.paced()
+        in_flight.hold()
+        for offset in range(3, 23):
+            in_flight.accept(incoming(offset))
+        assert shed == []
+        in_flight.release()
+        in_flight.accept(incoming(23))
+        assert len(shed) == 11, "what is stale goes when it is back"
+
+    def test_partitions_that_leave_take_their_messages_along(self) -> None:
+        in_flight, _, shed = self.paced()
+        for offset in range(3, 13):
+            in_flight.accept(incoming(offset))
+        in_flight.discard_waiting([FIRST])
+        in_flight.revoke([FIRST])
+        in_flight.assign([FIRST])
+        for offset in range(3, 13):
+            in_flight.accept(incoming(offset))
+        assert shed == []
