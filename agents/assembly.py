@@ -3,7 +3,9 @@
 from collections.abc import Callable, Mapping
 
 from agents.control.models import PlannedModels, SteeredModels
+from agents.frames import Frames
 from agents.inspection import Inspector
+from agents.live.scorer import LiveScorer
 from agents.media.decoder import SandboxPolicy
 from agents.media.fetch import Fetcher
 from agents.media.frames import DecodeBudget
@@ -18,6 +20,7 @@ from agents.segments import Segments
 from agents.settings import MediaSettings, Settings
 from agents.sink import Sink
 from agents.uploads import Uploads
+from models.inference.cpus import available_cpus
 from models.scoring import ScoringLimits
 
 
@@ -78,9 +81,22 @@ def _segments(settings: Settings, metrics: Metrics) -> Agent:
     return Segments(settings, scorer(settings, metrics, models, settings.segments.concurrency), metrics)
 
 
+def _frames(settings: Settings, metrics: Metrics) -> Agent:
+    frames, media = settings.frames, settings.media
+    scorer = LiveScorer(
+        decoder_policy(settings, available_cpus()),
+        SteeredModels(settings, metrics, Frames.name),
+        ScoringLimits(detection_side=frames.detection_side, max_faces=frames.max_faces),
+        metrics,
+        max_side=media.max_side,
+    )
+    return Frames(settings, scorer, metrics)
+
+
 AGENTS: Mapping[str, Callable[[Settings, Metrics], Agent]] = {
     "uploads": _uploads,
     "segments": _segments,
+    "frames": _frames,
     "sink": Sink,
 }
 """How each agent is built."""

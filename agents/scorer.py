@@ -5,6 +5,7 @@ from time import perf_counter
 
 from agents.analysis import Failure, SegmentResult, analyse
 from agents.decoders import Decoders
+from agents.evidence_counts import count_frames
 from agents.media.decoder import SandboxPolicy
 from agents.media.exceptions import MediaError
 from agents.media.fetch import Fetcher
@@ -112,14 +113,7 @@ class Scorer:
     def _count(self, result: SegmentResult) -> None:
         for stage, seconds in result.seconds.items():
             self._metrics.stage_seconds.labels(stage).observe(seconds)
-        self._metrics.frames.inc(len(result.frames))
-        for frame in result.frames:
-            if frame.unseen:
-                self._metrics.unseen.labels(frame.unseen).inc()
-            for face in frame.faces:
-                self._metrics.faces.labels(str(face.quality.usable).lower()).inc()
-                for name in face.unanswered:
-                    self._metrics.unanswered.labels(name).inc()
+        count_frames(result.frames, self._metrics)
 
     def open(self) -> None:
         """Load the models and start the decoder processes.

@@ -252,6 +252,42 @@ class SegmentsSettings(Section):
     """Frames in a verdict without `detailed_timeline`."""
 
 
+class FramesSettings(Section):
+    """Scoring live frames."""
+
+    batch_frames: Positive = 16
+    """Frames scored together at most, of all streams."""
+    batch_delay_ms: Annotated[float, Field(ge=0)] = 10.0
+    """How long the first frame of a batch waits for others, milliseconds."""
+    max_delay_s: Seconds = 2.0
+    """How long a frame may wait to be scored before some are let go, seconds."""
+    queue_frames: Positive = 2048
+    """Frames that wait in memory at most."""
+    max_skew_s: Seconds = 10.0
+    """A frame captured so far in the future is taken to be captured now, seconds."""
+    window_frames: Annotated[int, Field(ge=1, le=10_000)] = 600
+    """Frames of a stream that are remembered at most."""
+    window_ttl_s: Seconds = 600.0
+    """How long a stream that fell silent is remembered, seconds."""
+    verdict_every_s: Seconds = 10.0
+    """How often a stream gets a verdict, seconds of its own time."""
+    asked_for_s: Seconds = 2.0
+    """How late a change of what was asked of a stream is noticed, seconds."""
+    detection_side: Annotated[int, Field(ge=64)] = 640
+    """Faces are looked for in a frame reduced to this longest side, pixels."""
+    max_faces: Positive = 8
+    """Of a crowd the largest faces are judged, so many a frame."""
+
+
+class EvidenceSettings(Section):
+    """Where pictures of faces are kept for moderators."""
+
+    url: str = ""
+    """A folder, or an object store's URL (`s3://…`, see docs/configuration.md); nothing keeps none."""
+    keep_days: Positive = 7
+    """After how many days they are removed."""
+
+
 class PoliciesSettings(Section):
     """Which policy decides whose uploads; see docs/decisions.md."""
 
@@ -292,6 +328,8 @@ class Settings(BaseSettings):
     media: MediaSettings = MediaSettings()
     uploads: UploadsSettings = UploadsSettings()
     segments: SegmentsSettings = SegmentsSettings()
+    frames: FramesSettings = FramesSettings()
+    evidence: EvidenceSettings = EvidenceSettings()
     policies: PoliciesSettings = PoliciesSettings()
     sink: SinkSettings = SinkSettings()
 

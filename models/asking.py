@@ -1,7 +1,7 @@
 """The cascade: which detectors are asked about which faces. The cheap one sees all, the costly ones where it pays."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from models.evidence import FrameEvidence
@@ -72,6 +72,17 @@ def asking(level: DetectionLevel, entries: Iterable[Entry]) -> Asking:
         artifacts=level is not DetectionLevel.BASIC,
         motion=level is DetectionLevel.ADVANCED,
     )
+
+
+def asking_live(level: DetectionLevel, entries: Iterable[Entry]) -> Asking:
+    """Return what a level asks of live frames, which are scored a few at a time.
+
+    Without artifacts and motion, which no decision rests on (their weights are 0). Detectors that need only some faces
+    of a track see one face of each at a time, and only at `advanced`.
+    """
+    asked = asking(level, entries)
+    sampled = dict.fromkeys(asked.sampled, 1) if level is DetectionLevel.ADVANCED else {}
+    return replace(asked, sampled=sampled, artifacts=False, motion=False)
 
 
 def asked_later(

@@ -22,6 +22,11 @@ def media_id(tenant: str, content_id: str, uri: str, version: str) -> UUID:
     return derive("media", tenant, content_id, uri, version)
 
 
+def stream_media_id(tenant: str, stream_id: str) -> UUID:
+    """Return the media id of a live stream, whatever connection it is on."""
+    return derive("stream", tenant, stream_id)
+
+
 def verdict_id(media: UUID, window: str, plan_fingerprint: str, model_set: str, policy: str) -> UUID:
     """Return the id of the verdict on `window` of `media` by one model set under one policy version."""
     return derive("verdict", str(media), window, plan_fingerprint, model_set, policy)

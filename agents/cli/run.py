@@ -15,10 +15,10 @@ from models.inference.cpus import available_cpus
 from models.inference.devices import Devices, list_devices_within
 from models.inference.installed import installed_runtimes
 
-AGENTS = ("uploads", "segments", "sink")
+AGENTS = ("uploads", "segments", "frames", "sink")
 """The names of `agents.assembly.AGENTS`, which loads what the agents need: a supervisor does not."""
 
-SCORING = ("segments",)
+SCORING = ("segments", "frames")
 """Those that run models."""
 
 

@@ -83,6 +83,7 @@ class Metrics:
             ("outcome",),
         )
         self.live_alerts = self._counter("fleet_live_alerts", "Transitions of live streams' alerts.", ("transition",))
+        self.evidence_failures = self._counter("fleet_evidence_failures", "Times that evidence could not be kept.")
         self.faces = self._counter("fleet_faces", "Faces found.", ("usable",))
         self.unanswered = self._counter(
             "fleet_faces_unanswered", "Faces that a detector answered with no number.", ("model",)
