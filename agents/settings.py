@@ -108,7 +108,8 @@ class RedisSettings(Section):
     """Redis or Valkey: windows, completion of segments, earlier verdicts."""
 
     url: SecretStr = SecretStr("redis://localhost:6379/0")
-    """`redis://`, `rediss://` or `unix://`."""
+    """`redis://`, `rediss://` or `unix://` one server; `redis+cluster://host:port,…` a cluster by some of its nodes;
+    `redis+sentinel://host:port,…/service/0` the primary that Sentinels name; `rediss+…` over TLS."""
     key_prefix: str = "fleet:"
     """Put before every key."""
     timeout_s: Seconds = 5.0

@@ -24,6 +24,7 @@ dir {home}
 save ""
 appendonly no
 set-proc-title no
+{more}
 """
 
 
@@ -32,9 +33,13 @@ class Valkey(Server):
 
     name: ClassVar[str] = "valkey"
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
-        self._password = secrets.token_urlsafe(24)
+    def __init__(self, folder: Path, *, password: str | None = None, port_count: int = 1) -> None:
+        super().__init__(folder, port_count)
+        self._password = password or secrets.token_urlsafe(24)
+
+    def more(self) -> str:
+        """Return further lines of its configuration."""
+        return ""
 
     @property
     def url(self) -> str:
@@ -49,7 +54,9 @@ class Valkey(Server):
         configuration = home / "valkey.conf"
         configuration.touch(mode=0o600)
         configuration.write_text(
-            _CONFIGURATION.format(address=LOOPBACK, port=self.port, password=self._password, home=home)
+            _CONFIGURATION.format(
+                address=LOOPBACK, port=self.port, password=self._password, home=home, more=self.more()
+            )
         )
         return Command((str(program), str(configuration)), folder=home, log=self.log)
 
