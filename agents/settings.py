@@ -260,7 +260,7 @@ class FramesSettings(Section):
     """Frames scored together at most, of all streams."""
     batch_delay_ms: Annotated[float, Field(ge=0)] = 10.0
     """How long the first frame of a batch waits for others, milliseconds."""
-    max_delay_s: Seconds = 2.0
+    max_delay_s: Seconds = 1.0
     """How long a frame may wait to be scored before some are let go, seconds."""
     queue_frames: Positive = 2048
     """Frames that wait in memory at most."""

@@ -1,7 +1,7 @@
 """Servers to measure on, and fleets on them."""
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
@@ -31,11 +31,11 @@ class Servers:
         migrate(PostgresSettings.model_validate({"url": url}))
 
     @contextmanager
-    def fleet(self, **overrides: str) -> Iterator[Fleet]:
+    def fleet(self, overrides: Mapping[str, str] | None = None, *, partitions: int = 3, **more: str) -> Iterator[Fleet]:
         """A fleet with topics, keys and a database of its own, and a folder that it may read."""
         folder = self._folder / f"fleet-{next(self._numbers)}"
         folder.mkdir()
-        fleet = Fleet(self._environment, folder, provisioned=True, **overrides)
+        fleet = Fleet(self._environment, folder, provisioned=True, partitions=partitions, overrides=overrides, **more)
         try:
             yield fleet
         finally:

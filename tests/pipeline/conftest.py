@@ -36,7 +36,7 @@ def new_fleet(migrated: dict[str, str], tmp_path: Path) -> Iterator[NewFleet]:
     fleets: list[Fleet] = []
 
     def make(*, provisioned: bool = True, **overrides: str) -> Fleet:
-        fleets.append(Fleet(migrated, tmp_path, provisioned=provisioned, **overrides))
+        fleets.append(Fleet(migrated, tmp_path, provisioned=provisioned, overrides=overrides))
         return fleets[-1]
 
     yield make

@@ -91,7 +91,14 @@ class Fleet:
     """Topics with a prefix, a key prefix and a database that no other test has."""
 
     def __init__(
-        self, environment: Mapping[str, str], folder: Path, *, provisioned: bool = True, **overrides: str
+        self,
+        environment: Mapping[str, str],
+        folder: Path,
+        *,
+        provisioned: bool = True,
+        partitions: int = _PARTITIONS,
+        overrides: Mapping[str, str] | None = None,
+        **more: str,
     ) -> None:
         self.name = f"t{uuid4().hex[:10]}"
         self.folder = folder
@@ -104,11 +111,12 @@ class Fleet:
             "FLEET_MEDIA__ALLOW_PRIVATE_ADDRESSES": "true",
             "FLEET_RUNTIME__DRAIN_TIMEOUT_S": "20",
             "FLEET_RUNTIME__HEALTH_PORT": "-1",
-            **overrides,
+            **(overrides or {}),
+            **more,
         }
         self.environment["FLEET_POSTGRES__URL"] = self._create_database()
         self.settings = self._settings()
-        most = _PARTITIONS if provisioned else max(topic.partitions for topic in all_topics())
+        most = partitions if provisioned else max(topic.partitions for topic in all_topics())
         self.topics = [replace(topic, partitions=min(most, topic.partitions)) for topic in all_topics()]
         # Kept: a client that is let go drops its requests.
         self.admin = admin_client(self.settings.kafka)
