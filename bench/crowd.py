@@ -12,13 +12,16 @@ from confluent_kafka import Producer
 from prometheus_client.parser import text_string_to_metric_families
 
 from agents.keyvalue import connect
+from agents.live.asked import StreamsAsked
 from agents.live.stream_window import StreamWindows
 from agents.local.ports import choose_ports
 from agents.runtime.clients import producer_configuration
+from agents.settings import RedisSettings
 from bench.report import Section, Table
 from bench.run import Run
 from bench.samples import Samples
 from schemas.moderation import Alert
+from schemas.stream import StreamControl
 from schemas.verdict import Verdict
 from tests.support.fleet import Fleet
 from tests.support.marked_faces import marked, write_marked_manifest
@@ -87,6 +90,7 @@ def _comings_and_goings(run: Run, manifest: str) -> Table:
     }
     with run.servers.fleet(overrides, partitions=_PARTITIONS) as fleet:
         run.tell(f"crowd: {len(crowd.streams)} streams, four workers, one killed, one added")
+        _remember_all(fleet.settings.redis, crowd)
         with fleet.spawned(*["frames"] * _WORKERS) as workers, _publishing(fleet, crowd) as published:
             _await(fleet, lambda: published.done >= crowd.count // 3, "a third of the frames")
             workers[0].kill()
@@ -200,6 +204,13 @@ def _capacity(run: Run, overrides: dict[str, str], names: Sequence[str]) -> floa
             return crowd.count / (monotonic() - began)
 
 
+def _remember_all(redis: RedisSettings, crowd: _Crowd) -> None:
+    """Ask that windows hold every frame that will come."""
+    asked = StreamsAsked(connect(redis), redis)
+    for stream in crowd.streams:
+        asked.note(StreamControl(stream_id=stream, command="update", buffer_seconds=600, at=datetime.now(UTC)))
+
+
 @dataclass(slots=True)
 class _Published:
     done: int = 0
@@ -290,6 +301,7 @@ def _uninterrupted(fleet: Fleet, crowd: _Crowd) -> set[tuple[str, object]]:
         update={"redis": fleet.settings.redis.model_copy(update={"key_prefix": f"{fleet.name}-again:"})}
     )
     fleet.forget_group("frames")
+    _remember_all(other.redis, crowd)
     before = len(fleet.events(catalogue.ALERTS, Alert))
     with fleet.running("frames", settings=other) as (agent,):
         _await(fleet, lambda: agent.count("fleet_live_frames", outcome="added") >= crowd.count, "all frames once more")
