@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from agents.control.models import PlannedModels, SteeredModels
+from agents.door import Door
 from agents.frames import Frames
 from agents.inspection import Inspector
 from agents.live.scorer import LiveScorer
@@ -102,6 +103,14 @@ AGENTS: Mapping[str, Callable[[Settings, Metrics], Agent]] = {
 """How each agent is built."""
 
 
+SERVICES: Mapping[str, Callable[[Settings, Metrics], Service]] = {
+    "door": Door,
+}
+"""What runs without the loop of agents."""
+
+
 def service(name: str, settings: Settings, metrics: Metrics) -> Service:
     """Return what `fleet run` runs by that name."""
+    if name in SERVICES:
+        return SERVICES[name](settings, metrics)
     return AgentProcess(AGENTS[name](settings, metrics), settings, metrics)

@@ -8,6 +8,10 @@ from typing import Any, cast
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 import redis
+import redis.asyncio
+from redis.asyncio.cluster import ClusterNode as AsyncClusterNode, RedisCluster as AsyncCluster
+from redis.asyncio.retry import Retry as AsyncRetry
+from redis.asyncio.sentinel import Sentinel as AsyncSentinel
 from redis.backoff import NoBackoff
 from redis.cluster import ClusterNode, RedisCluster
 from redis.exceptions import (
@@ -70,8 +74,39 @@ def connect(settings: RedisSettings) -> "redis.Redis":
     if parts.scheme in _CLUSTER:
         return _cluster(parts, options)
     if parts.scheme in _SENTINEL:
-        return _behind_sentinel(parts, options, settings.timeout_s)
+        return _behind_sentinel(parts, options, settings)
     return redis.Redis.from_url(url, **options)
+
+
+def connect_asyncio(settings: RedisSettings) -> "redis.asyncio.Redis":
+    """Return a client for an event loop, see `connect`. It connects when it is first used."""
+    url = settings.url.get_secret_value()
+    parts = urlsplit(url)
+    options: dict[str, Any] = {
+        "socket_timeout": settings.timeout_s,
+        "socket_connect_timeout": settings.timeout_s,
+        "health_check_interval": 30,
+        "retry": AsyncRetry(NoBackoff(), 1),
+    }
+    if parts.scheme in _CLUSTER:
+        places = [AsyncClusterNode(*place) for place in _hosts(parts, _REDIS_PORT)]
+        options |= {**_login(parts), "ssl": parts.scheme.startswith("rediss")}
+        return cast("redis.asyncio.Redis", AsyncCluster(startup_nodes=places, **options))
+    if parts.scheme in _SENTINEL:
+        service, _, database = parts.path.strip("/").partition("/")
+        options |= {**_login(parts), "ssl": parts.scheme.startswith("rediss"), "db": int(database or 0)}
+        sentinel = AsyncSentinel(_hosts(parts, _SENTINEL_PORT), sentinel_kwargs=_sentinel_login(parts, settings))  # type: ignore[no-untyped-call]
+        return cast("redis.asyncio.Redis", sentinel.master_for(service, **options))
+    return redis.asyncio.Redis.from_url(url, **options)
+
+
+def _sentinel_login(parts: SplitResult, settings: RedisSettings) -> dict[str, Any]:
+    (password, *_) = parse_qs(parts.query).get("sentinel_password", [None])
+    return {
+        "socket_timeout": settings.timeout_s,
+        "socket_connect_timeout": settings.timeout_s,
+        "password": password,
+    }
 
 
 def _cluster(parts: SplitResult, options: dict[str, Any]) -> "redis.Redis":
@@ -81,10 +116,9 @@ def _cluster(parts: SplitResult, options: dict[str, Any]) -> "redis.Redis":
         return cast("redis.Redis", RedisCluster(startup_nodes=nodes, **options))
 
 
-def _behind_sentinel(parts: SplitResult, options: dict[str, Any], timeout_s: float) -> "redis.Redis":
+def _behind_sentinel(parts: SplitResult, options: dict[str, Any], settings: RedisSettings) -> "redis.Redis":
     service, _, database = parts.path.strip("/").partition("/")
-    (password, *_) = parse_qs(parts.query).get("sentinel_password", [None])
-    asked = {"socket_timeout": timeout_s, "socket_connect_timeout": timeout_s, "password": password}
+    asked = _sentinel_login(parts, settings)
     sentinel = Sentinel(_hosts(parts, _SENTINEL_PORT), sentinel_kwargs=asked)  # type: ignore[no-untyped-call]
     options = {**options, **_login(parts), "ssl": parts.scheme.startswith("rediss"), "db": int(database or 0)}
     return cast("redis.Redis", sentinel.master_for(service, **options))  # type: ignore[no-untyped-call]

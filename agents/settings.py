@@ -289,6 +289,51 @@ class EvidenceSettings(Section):
     """After how many days they are removed."""
 
 
+class LiveServerSettings(Section):
+    """A live server, or several that answer for one name."""
+
+    kind: Literal["nginx-rtmp", "srs", "mediamtx", "node-media-server"]
+    """Which program."""
+    api_urls: tuple[str, ...]
+    """Where its HTTP interface begins; of several servers, each one's."""
+    tenant: str = "default"
+    """Whose policy says whether anybody may publish while Redis is away."""
+    username: str | None = None
+    """To log in to its interface as."""
+    password: SecretStr | None = None
+    """With what."""
+    token: SecretStr | None = None
+    """Or a bearer token."""
+
+
+class BlockingSettings(Section):
+    """Live servers, and how publishers are thrown out of them."""
+
+    servers: dict[str, LiveServerSettings] = {}
+    """By the name that `StreamControl.server` and the door's paths use."""
+    timeout_s: Seconds = 2.0
+    """For an answer of a live server, seconds."""
+    confirm_s: Seconds = 10.0
+    """How long it is looked whether a publisher is gone, and tried again, seconds."""
+    poll_s: Seconds = 0.1
+    """How often, seconds."""
+
+
+class DoorSettings(Section):
+    """The service that live servers ask whether somebody may publish."""
+
+    host: str = "127.0.0.1"
+    """Where it listens."""
+    port: Annotated[int, Field(ge=0, le=65_535)] = 8642
+    """0 takes a free port."""
+    token: SecretStr | None = None
+    """What the live servers' URLs must carry as `token`."""
+    redis_timeout_s: Seconds = 0.25
+    """After how long without an answer Redis counts as away, seconds."""
+    max_body_kib: Positive = 64
+    """The largest question, KiB."""
+
+
 class PoliciesSettings(Section):
     """Which policy decides whose uploads; see docs/decisions.md."""
 
@@ -331,6 +376,8 @@ class Settings(BaseSettings):
     segments: SegmentsSettings = SegmentsSettings()
     frames: FramesSettings = FramesSettings()
     evidence: EvidenceSettings = EvidenceSettings()
+    blocking: BlockingSettings = BlockingSettings()
+    door: DoorSettings = DoorSettings()
     policies: PoliciesSettings = PoliciesSettings()
     sink: SinkSettings = SinkSettings()
 

@@ -1,25 +1,24 @@
 """Somebody who publishes a clip to a live server, over and over, at the pace of a camera."""
 
-from collections.abc import Callable, Iterator
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from threading import Condition, Thread
-from time import monotonic
 from types import TracebackType
 from typing import Literal, Self
 
-import av
-from av.error import FFmpegError
+from agents.local import launch
 
 PublisherState = Literal["connecting", "publishing", "refused", "ended"]
 
-_TIMEOUT_S = 10.0
-"""How long the server may take for an answer, seconds."""
-_LONGEST_PAUSE_S = 0.05
-"""How late a stop is noticed, seconds."""
-
 
 class Publisher:
-    """Publishes while it is entered, in a thread. One that is refused or dropped connects again, or ends.
+    """Publishes while it is entered, in a process of its own. One that is refused or dropped tries again, or ends.
+
+    A process, since FFmpeg holds the interpreter's lock while it connects: whoever is to let it in could not answer.
 
     Args:
         clip: a video file; its packets are sent as they are.
@@ -29,14 +28,13 @@ class Publisher:
 
     def __init__(self, clip: Path, url: str, again_after_s: float | None = None) -> None:
         self.url = url
-        self._clip = clip
-        self._again_after_s = again_after_s
+        self._command = [str(clip), url, str(-1 if again_after_s is None else again_after_s)]
         self._changed = Condition()
         self._state: PublisherState = "connecting"
         self._refusals = 0
         self._sent = 0
         self._detail = ""
-        self._stopping = False
+        self._process: subprocess.Popen[str] | None = None
         self._thread = Thread(target=self._publish, name=f"publisher of {url}", daemon=True)
 
     @property
@@ -59,7 +57,7 @@ class Publisher:
 
     @property
     def sent(self) -> int:
-        """Packets that the server has taken."""
+        """Packets that the server has taken on the present connection, a fifth of a second ago."""
         with self._changed:
             return self._sent
 
@@ -69,7 +67,7 @@ class Publisher:
         Raises:
             TimeoutError: it has not.
         """
-        self._await(lambda: self._state == "publishing" and self._sent > 0, "publishing", timeout_s)
+        self._await(lambda: self._state == "publishing", "publishing", timeout_s)
 
     def await_refused(self, times: int = 1, timeout_s: float = 30.0) -> None:
         """Wait until it was refused or dropped so often.
@@ -85,55 +83,41 @@ class Publisher:
                 raise TimeoutError(f"{self.url}: not {what} within {timeout_s:g} s, but {self._state}: {self._detail}")
 
     def _publish(self) -> None:
-        while not self._stopping:
-            self._enter("connecting")
-            try:
-                self._connect_and_send()
-            except FFmpegError as error:
-                with self._changed:
-                    self._refusals += 1
-                    self._detail = str(error)
-                self._enter("refused")
-            if self._again_after_s is None or not self._wait(monotonic() + self._again_after_s):
-                break
-        if self._stopping:
-            self._enter("ended")
-
-    def _connect_and_send(self) -> None:
-        with av.open(str(self._clip)) as source:
-            (template, *_) = source.streams.video
-            with av.open(
-                self.url, "w", format="flv", options={"flvflags": "no_duration_filesize"}, timeout=_TIMEOUT_S
-            ) as target:
-                stream = target.add_stream_from_template(template)
-                started = monotonic()
-                for packet, at_s in _packets(source, template):
-                    if not self._wait(started + at_s):
-                        return
-                    packet.stream = stream
-                    target.mux(packet)
-                    with self._changed:
-                        self._sent += 1
-                        self._state = "publishing"
-                        self._changed.notify_all()
-
-    def _wait(self, until: float) -> bool:
-        """Wait until a moment; false if it is to stop."""
+        """Run the process and follow what it says. The kernel kills it when this thread ends, see `launch`."""
+        tether = [str(Path(launch.__file__)), str(os.getpid()), str(int(signal.SIGKILL)), "-", "-"]
+        program = [sys.executable, "-m", "agents.demo.publishing", *self._command]
+        with subprocess.Popen(  # noqa: S603  (our own program, no shell)
+            [sys.executable, "-I", "-S", *tether, *program],
+            stdout=subprocess.PIPE,
+            stdin=subprocess.DEVNULL,
+            text=True,
+        ) as process:
+            with self._changed:
+                self._process = process
+                self._changed.notify_all()
+            for line in process.stdout or ():
+                self._note(*line.rstrip().partition(" ")[::2])
         with self._changed:
-            while not self._stopping and (left := until - monotonic()) > 0:
-                self._changed.wait(min(left, _LONGEST_PAUSE_S))
-            return not self._stopping
+            self._state = "ended"
+            self._changed.notify_all()
 
-    def _enter(self, state: PublisherState) -> None:
+    def _note(self, word: str, rest: str) -> None:
         with self._changed:
-            self._state = state
+            if word == "publishing":
+                self._state, self._sent = "publishing", int(rest)
+            elif word == "refused":
+                self._state, self._detail = "refused", rest
+                self._refusals += 1
+            else:
+                self._state = "connecting"
             self._changed.notify_all()
 
     def stop(self) -> None:
         """End publishing."""
         with self._changed:
-            self._stopping = True
-            self._changed.notify_all()
+            self._changed.wait_for(lambda: self._process is not None)
+        if self._process is not None:
+            self._process.kill()
         self._thread.join()
 
     def __enter__(self) -> Self:
@@ -144,21 +128,3 @@ class Publisher:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
-
-
-def _packets(
-    source: "av.container.InputContainer", video: "av.VideoStream"
-) -> Iterator[tuple["av.Packet[av.VideoStream]", float]]:
-    """Yield the packets of a clip over and over, with times that go on, and when each is due in seconds."""
-    offset = 0
-    while True:
-        end = 0
-        for packet in source.demux(video):
-            if packet.dts is None or packet.pts is None or packet.time_base is None:
-                continue
-            packet.dts += offset
-            packet.pts += offset
-            end = max(end, packet.dts + (packet.duration or 1))
-            yield packet, float(packet.dts * packet.time_base)
-        offset = end
-        source.seek(0)

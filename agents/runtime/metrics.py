@@ -83,6 +83,18 @@ class Metrics:
             ("outcome",),
         )
         self.live_alerts = self._counter("fleet_live_alerts", "Transitions of live streams' alerts.", ("transition",))
+        self.door_answers = self._counter(
+            "fleet_door_answers",
+            "Answers of the deny door: allowed, denied, not_ours, refused, and while Redis is away allowed_unknown and "
+            "denied_unknown.",
+            ("outcome",),
+        )
+        self.door_seconds = Histogram(
+            "fleet_door_seconds",
+            "Time that the deny door took for an answer.",
+            buckets=_LATENCY_BUCKETS,
+            registry=self.registry,
+        )
         self.evidence_failures = self._counter("fleet_evidence_failures", "Times that evidence could not be kept.")
         self.faces = self._counter("fleet_faces", "Faces found.", ("usable",))
         self.unanswered = self._counter(

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from agents.assembly import AGENTS as BUILDERS
+from agents.assembly import AGENTS as BUILDERS, SERVICES
 from agents.cli.app import FailOn, Lane, Level, app
 from agents.cli.exits import ExitCode
 from agents.cli.run import AGENTS
@@ -78,7 +78,7 @@ def test_the_command_line_knows_the_levels_lanes_labels_and_agents_of_the_fleet(
     assert [*Level] == [*DetectionLevel]
     assert [*Lane] == [*Priority]
     assert FailOn.MANIPULATED in {*Label}
-    assert set(AGENTS) == set(BUILDERS)
+    assert set(AGENTS) == {*BUILDERS, *SERVICES}
 
 
 @pytest.mark.parametrize(
