@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from agents.control.models import PlannedModels, SteeredModels
 from agents.door import Door
 from agents.frames import Frames
+from agents.hooks import Hooks
 from agents.inspection import Inspector
 from agents.live.scorer import LiveScorer
 from agents.media.decoder import SandboxPolicy
@@ -105,6 +106,7 @@ AGENTS: Mapping[str, Callable[[Settings, Metrics], Agent]] = {
 
 SERVICES: Mapping[str, Callable[[Settings, Metrics], Service]] = {
     "door": Door,
+    "hooks": Hooks,
 }
 """What runs without the loop of agents."""
 

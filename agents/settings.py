@@ -334,6 +334,76 @@ class DoorSettings(Section):
     """The largest question, KiB."""
 
 
+class WebhookSettings(Section):
+    """A webhook after Standard Webhooks."""
+
+    url: SecretStr
+    """Where to; https unless `hooks.allow_http`."""
+    secrets: Annotated[tuple[SecretStr, ...], Field(min_length=1)]
+    """`whsec_` and Base64; of several, messages are signed with each."""
+    transitions: tuple[Literal["raised", "escalated", "cleared"], ...] = ("raised", "escalated", "cleared")
+    """Of which alerts."""
+
+
+class TellSettings(Section):
+    """Who is told of alerts."""
+
+    webhooks: dict[str, WebhookSettings] = {}
+    """By a name that stays."""
+    chats: dict[str, SecretStr] = {}
+    """URLs that take `{"text": …}`, as those of Slack and Mattermost do; by a name that stays."""
+    mail_to: tuple[Annotated[str, Field(pattern=r"^[^@\s<>,]+@[^@\s<>,]+$", max_length=254)], ...] = ()
+    """Mailboxes."""
+
+
+class SmtpSettings(Section):
+    """The server that takes e-mail."""
+
+    host: str = ""
+    """Nothing sends none."""
+    port: Annotated[int, Field(ge=1, le=65_535)] = 587
+    """Usually 587 with starttls, 465 with tls."""
+    security: Literal["starttls", "tls", "none"] = "starttls"
+    """How the connection is encrypted."""
+    username: str | None = None
+    """To log in as."""
+    password: SecretStr | None = None
+    """With what."""
+    sender: Annotated[str, Field(pattern=r"^[^@\s<>,]+@[^@\s<>,]+$")] = "deepfake-fleet@localhost"
+    """From whom."""
+    pictures: bool = False
+    """Whether the alert's picture is attached."""
+    timeout_s: Seconds = 10.0
+    """For each answer of the server, seconds."""
+
+
+class HooksSettings(Section):
+    """Acting on alerts."""
+
+    everybody: TellSettings = TellSettings()
+    """Told of the alerts of all tenants."""
+    tenants: dict[str, TellSettings] = {}
+    """Told of one tenant's alerts."""
+    callback_hosts: tuple[str, ...] = ()
+    """Hosts that `StreamControl.callback` may name."""
+    callback_secrets: tuple[SecretStr, ...] = ()
+    """That callbacks are signed with."""
+    smtp: SmtpSettings = SmtpSettings()
+    """For `mail_to`."""
+    allow_http: bool = False
+    """Whether webhooks and chats may be without TLS."""
+    private_hosts: tuple[str, ...] = ()
+    """Hosts of webhooks and chats that may have private addresses."""
+    timeout_s: Seconds = 10.0
+    """For an answer of a webhook or chat, seconds."""
+    give_up_after_s: Seconds = 86_400.0
+    """How long a delivery is tried, seconds."""
+    hold_off_s: Annotated[float, Field(ge=0)] = 3600.0
+    """After a person has said that a stream is authentic, it is not blocked for so long, seconds."""
+    sweep_s: Seconds = 1.0
+    """How often it is looked which blocks are over, seconds."""
+
+
 class PoliciesSettings(Section):
     """Which policy decides whose uploads; see docs/decisions.md."""
 
@@ -378,6 +448,7 @@ class Settings(BaseSettings):
     evidence: EvidenceSettings = EvidenceSettings()
     blocking: BlockingSettings = BlockingSettings()
     door: DoorSettings = DoorSettings()
+    hooks: HooksSettings = HooksSettings()
     policies: PoliciesSettings = PoliciesSettings()
     sink: SinkSettings = SinkSettings()
 

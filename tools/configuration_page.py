@@ -6,7 +6,7 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from agents.settings import ENVIRONMENT_PREFIX, Section, Settings, default_cache
-from tools.json_types import JsonSchema, cell, code, definitions_of, description_of, fields_of, type_of
+from tools.json_types import JsonSchema, cell, code, default_of, definitions_of, description_of, fields_of, type_of
 
 _INTRODUCTION = f"""# Configuration
 
@@ -93,7 +93,25 @@ def page() -> str:
     schema = Settings.model_json_schema()
     defaults = Settings.model_construct()
     sections = (line for name in Settings.model_fields for line in _section(name, schema, getattr(defaults, name)))
-    return "\n".join((_INTRODUCTION, _EXAMPLE, _SECURITY, *sections))
+    return "\n".join((_INTRODUCTION, _EXAMPLE, _SECURITY, *sections, *_parts(schema)))
+
+
+def _parts(schema: JsonSchema) -> Iterator[str]:
+    """What keys of sections are made of, where that is more than a value."""
+    sections = {str(field["$ref"]).rpartition("/")[2] for field in fields_of(schema).values()}
+    parts = {name: part for name, part in definitions_of(schema).items() if name not in sections and fields_of(part)}
+    if not parts:
+        return
+    yield "## Parts of sections\n"
+    yield "As variables their keys follow after two more underscores, or the whole part is JSON.\n"
+    for name, part in sorted(parts.items()):
+        yield f"### {name}\n"
+        yield f"{description_of(part)}\n"
+        yield "| Key | Type | Default | Meaning |"
+        yield "| --- | --- | --- | --- |"
+        for key, field in fields_of(part).items():
+            yield f"| `{key}` | {type_of(field)} | {default_of(part, key)} | {cell(description_of(field))} |"
+        yield ""
 
 
 def variable(section: str, key: str) -> str:
@@ -121,6 +139,8 @@ def _default(defaults: Section, key: str) -> str:
     value: object = getattr(defaults, key)
     if value is None:
         return "none"
+    if isinstance(value, Section):
+        return "see there"
     if isinstance(value, SecretStr):
         return code(value.get_secret_value())
     if isinstance(value, Path):

@@ -194,11 +194,12 @@ ALERTS = Topic(
     schema=Alert,
     key="stream id or media id",
     summary="Something needs attention.",
-    produced_by="segments, frames",
+    produced_by="segments, frames, hooks",
     consumed_by=("hooks", "sink", "moderation tools"),
     partitions=6,
     retention=timedelta(days=30),
     dead_letter=True,
+    retry_delays=(timedelta(seconds=10), timedelta(minutes=1), timedelta(minutes=10), timedelta(hours=1)),
 )
 ACTIONS = Topic(
     name="deepfake.actions",
@@ -217,7 +218,7 @@ REVIEWS = Topic(
     key="content id",
     summary="What people say of verdicts.",
     produced_by="moderation tools",
-    consumed_by=("sink", "reviews"),
+    consumed_by=("sink", "hooks", "reviews"),
     partitions=3,
     retention=timedelta(days=365),
     dead_letter=True,

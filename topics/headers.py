@@ -75,6 +75,14 @@ DEAD_LETTER_HEADERS = (
 )
 """Headers that a dead letter carries beside its own."""
 
+RETRY_HEADERS = (
+    Header("retry-target", "Whom the delivery is for, as the settings name it.", "webhook:acme:moderation"),
+    Header("retry-attempt", "Which attempt comes next.", "3", _NUMBER_PATTERN),
+    Header("retry-first-at", "When it was first tried, RFC 3339.", "2026-03-14T09:26:53.120+00:00"),
+    Header("retry-due-at", "When it is tried again, RFC 3339.", "2026-03-14T09:28:03.120+00:00"),
+)
+"""Headers that a delivery carries on a retry topic, beside the alert's own."""
+
 DEAD_LETTER_REASONS = {
     "not_json": "The value is empty or not JSON.",
     "schema_invalid": "A field is missing, unknown or impossible.",
@@ -82,6 +90,7 @@ DEAD_LETTER_REASONS = {
     "schema_version": "The value follows a newer version than this consumer reads, or one that is too old.",
     "frame_invalid": "A live frame lacks a header, its key or its still, or one of them cannot be.",
     "frame_too_large": "A live frame's still is larger than the topic takes.",
+    "undeliverable": "Somebody who was to be told of an alert could not be: refused, or given up.",
     "row_invalid": "The database refuses what it would become.",
     "handler_error": "The handler failed in a way that nobody foresaw, each time that it was tried.",
 }

@@ -110,12 +110,11 @@ class Blocker:
                 return
             await self._sleep(self._settings.poll_s)
 
-    async def release(self, deny: Deny, why: str, hold_until_ms: int = 0) -> Action:
-        """Let a stream be published again; return what was done. Released again, it is the same.
+    async def release(self, deny: Deny, hold_until_ms: int = 0) -> None:
+        """Let a stream be published again. Released again, nothing changes.
 
         Args:
             deny: what kept it out.
-            why: in a sentence.
             hold_until_ms: see `DenyLeases.lift`.
 
         Raises:
@@ -123,6 +122,9 @@ class Blocker:
         """
         await self._leases.lift(deny, hold_until_ms)
         await self._leases.forget_due(deny)
+
+    def released(self, deny: Deny, why: str) -> Action:
+        """Return what a release is recorded as: to be published before it, or a crash between them would hide it."""
         return Action(
             action_id=derive("action", str(deny.alert_id), "release", "1"),
             alert_id=deny.alert_id,

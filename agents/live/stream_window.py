@@ -196,6 +196,7 @@ class StreamWindows:
     def __init__(self, client: "redis.Redis", settings: RedisSettings) -> None:
         self._prefix = settings.key_prefix
         self._window = Script(client, (_SCRIPTS / "window.lua").read_text("utf-8"))
+        self._lift = Script(client, (_SCRIPTS / "lift.lua").read_text("utf-8"))
         self._timeline = Script(client, (_SCRIPTS / "timeline.lua").read_text("utf-8"))
 
     def keys(self, stream_id: str) -> tuple[str, str, str]:
@@ -224,6 +225,14 @@ class StreamWindows:
             ]
         )
         return {stream_id: _outcome(answer) for stream_id, answer in zip(batches, answers, strict=True)}
+
+    def lift(self, stream_id: str, episode: int) -> bool:
+        """End an alert of a stream that is released from being blocked; whether that one was on.
+
+        Raises:
+            Unavailable: Redis is away.
+        """
+        return bool(self._lift.run(Call(self.keys(stream_id)[:1], (episode,))))
 
     def timeline(self, stream_id: str, most: int) -> Sequence[PastFrame]:
         """Return the latest frames of a stream's window, in order of time.

@@ -86,6 +86,8 @@ def producer_configuration(kafka: KafkaSettings) -> Configuration:
         # Without end: what a handler made waits for the broker, and the message behind it is not committed.
         "message.timeout.ms": 0,
         "linger.ms": 5,
+        # As Java's and Python's other clients choose: a key is in one partition, whoever writes it.
+        "partitioner": "murmur2_random",
         "compression.type": "lz4",
         "message.max.bytes": 8 << 20,
         "queue.buffering.max.kbytes": 262_144,

@@ -95,6 +95,18 @@ class Metrics:
             buckets=_LATENCY_BUCKETS,
             registry=self.registry,
         )
+        self.hook_deliveries = self._counter(
+            "fleet_hook_deliveries", "Attempts to tell somebody of an alert.", ("kind", "outcome")
+        )
+        self.hook_waiting = self._gauge(
+            "fleet_hook_retries_waiting", "Deliveries in memory that wait to be tried again."
+        )
+        self.hook_wait_seconds = Histogram(
+            "fleet_hook_wait_seconds",
+            "Time from an alert in the log to the first attempt to tell somebody of it.",
+            buckets=_LATENCY_BUCKETS,
+            registry=self.registry,
+        )
         self.evidence_failures = self._counter("fleet_evidence_failures", "Times that evidence could not be kept.")
         self.faces = self._counter("fleet_faces", "Faces found.", ("usable",))
         self.unanswered = self._counter(

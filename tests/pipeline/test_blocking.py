@@ -260,7 +260,9 @@ def release(settings: Settings, stream_id: str) -> Action:
         leases = DenyLeases(client, settings.redis)
         found = await leases.of_stream(stream_id)
         assert found is not None
-        action = await Blocker(leases, {}, settings.blocking).release(found, "a person says it is authentic")
+        blocker = Blocker(leases, {}, settings.blocking)
+        action = blocker.released(found, "a person says it is authentic")
+        await blocker.release(found)
         await client.aclose()
         return action
 

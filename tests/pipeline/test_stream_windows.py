@@ -123,6 +123,17 @@ class TestAlert:
         outcome, moved = handed(windows, [[seen(0, 0.99)]])
         assert (outcome.score, outcome.track, moved) == (None, None, [])
 
+    def test_one_that_is_lifted_is_over_and_what_comes_next_alerts_anew(self, windows: StreamWindows) -> None:
+        stream = uuid4().hex
+        (raised,) = windows.add(stream, steady(0.9, 0, 2), RULES).moved
+        assert not windows.lift(stream, raised.episode - 1)
+        assert windows.lift(stream, raised.episode)
+        assert not windows.lift(stream, raised.episode), "it is over already"
+        (again,) = windows.add(stream, steady(0.9, 2, 5), RULES).moved
+        assert again.transition is RAISED
+        assert again.episode > raised.episode
+        assert not windows.lift("unknown", 1)
+
 
 class TestWindow:
     def test_the_worst_face_counts_and_a_calm_one_beside_it_does_not_clear_it(self, windows: StreamWindows) -> None:

@@ -17,12 +17,13 @@ import psycopg
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
 from psycopg import sql
 
-from agents.assembly import AGENTS
+from agents.assembly import AGENTS, SERVICES
 from agents.runtime.agent import Agent
 from agents.runtime.clients import admin_client, connection, producer_configuration
 from agents.runtime.deadline import Deadline
 from agents.runtime.metrics import Metrics
 from agents.runtime.process import AgentProcess
+from agents.runtime.service import Service
 from agents.settings import Settings, load_settings
 from schemas.event import Event
 from schemas.media import MediaRef, MediaUpload
@@ -72,12 +73,7 @@ class Running:
 
     def count(self, metric: str, **labels: str) -> float:
         """Return a counter, summed over the labels that are not given."""
-        return sum(
-            sample.value
-            for family in self.metrics.registry.collect()
-            for sample in family.samples
-            if sample.name in {metric, f"{metric}_total"} and labels.items() <= sample.labels.items()
-        )
+        return _counted(self.metrics, metric, labels)
 
     def stop(self) -> None:
         """Drain and end it."""
@@ -85,6 +81,27 @@ class Running:
         self.thread.join(_WAIT_S)
         if self.thread.is_alive():
             raise Waiting("the agent did not stop")
+
+
+@dataclass(frozen=True)
+class Serving:
+    """A service in a thread of the test's process."""
+
+    service: Service
+    metrics: Metrics
+
+    def count(self, metric: str, **labels: str) -> float:
+        """Return a counter or gauge, summed over the labels that are not given."""
+        return _counted(self.metrics, metric, labels)
+
+
+def _counted(metrics: Metrics, metric: str, labels: Mapping[str, str]) -> float:
+    return sum(
+        sample.value
+        for family in metrics.registry.collect()
+        for sample in family.samples
+        if sample.name in {metric, f"{metric}_total"} and labels.items() <= sample.labels.items()
+    )
 
 
 class Fleet:
@@ -278,6 +295,30 @@ class Fleet:
         for each in started:
             if each.errors:
                 raise each.errors[0]
+
+    @contextmanager
+    def serving(self, name: str, settings: Settings | None = None) -> Iterator["Serving"]:
+        """Run a service in a thread, and end it. One that failed fails the test."""
+        chosen, metrics = settings or self.settings, Metrics()
+        service, errors = SERVICES[name](chosen, metrics), list[BaseException]()
+
+        def run() -> None:
+            try:
+                service.run()
+            except BaseException as error:  # noqa: BLE001  (the test raises it)
+                errors.append(error)
+
+        thread = Thread(target=run, name=name, daemon=True)
+        thread.start()
+        try:
+            yield Serving(service, metrics)
+        finally:
+            service.stop()
+            thread.join(_WAIT_S)
+        if thread.is_alive():
+            raise Waiting(f"{name} did not stop")
+        if errors:
+            raise errors[0]
 
     def spawn(self, agent: str, **overrides: str) -> "subprocess.Popen[bytes]":
         """Start an agent as a process of its own; its log goes to the test's folder."""
