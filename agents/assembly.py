@@ -17,6 +17,7 @@ from agents.scorer import Scorer
 from agents.segments import Segments
 from agents.settings import MediaSettings, Settings
 from agents.sink import Sink
+from agents.streams import Streams
 from agents.uploads import Uploads
 from models.scoring import ScoringLimits
 
@@ -82,6 +83,7 @@ AGENTS: Mapping[str, Callable[[Settings, Metrics], Agent]] = {
     "uploads": _uploads,
     "segments": _segments,
     "sink": Sink,
+    "streams": Streams,
 }
 """How each agent is built."""
 

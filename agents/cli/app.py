@@ -195,7 +195,8 @@ def up() -> None:
 @app.command(rich_help_panel="Operate")
 def run(
     agents: Annotated[
-        list[str], typer.Argument(metavar="AGENT…", help="uploads, segments, sink, or all.", show_default=False)
+        list[str],
+        typer.Argument(metavar="AGENT…", help="uploads, segments, sink, streams, or all.", show_default=False),
     ],
     devices: Annotated[
         str,
