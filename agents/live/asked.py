@@ -23,7 +23,9 @@ local fields = cjson.decode(ARGV[1])
 if fields.command ~= 'start' and known[2] then
   local joined = cjson.decode(known[2])
   local running = joined.command
-  for name, value in pairs(fields) do joined[name] = value end
+  for name, value in pairs(fields) do
+    if name ~= 'url' or value ~= cjson.null then joined[name] = value end
+  end
   if fields.command == 'update' then joined.command = running end
   fields = joined
 end

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from random import Random
 from threading import Event as Flag, Lock, Thread
@@ -134,8 +134,7 @@ class Keeper:
         try:
             self._renew()
             known = self._registry.all()
-            self._follow(known)
-            self._take(known)
+            self._take(known - self._follow(known))
         except Unavailable as error:
             health.away(error.dependency, error.detail)
             _log.warning("%s; streams go on until their leases end", error)
@@ -149,8 +148,13 @@ class Keeper:
             _log.warning("stream %s: another worker has it now", lease.stream_id)
             self._drop(lease.stream_id).end()
 
-    def _follow(self, known: frozenset[str]) -> None:
-        """Do what is asked of this worker's streams, and write down again what Redis has forgotten of them."""
+    def _follow(self, known: frozenset[str]) -> frozenset[str]:
+        """Do what is asked of this worker's streams, and write down again what Redis has forgotten of them.
+
+        Returns:
+            Those that were ended.
+        """
+        ended = set()
         asked = self._registry.asked.find_all(list(self._pulls))
         for stream_id, pull in list(self._pulls.items()):
             control = asked.get(stream_id)
@@ -158,10 +162,12 @@ class Keeper:
                 self._registry.note(pull.control)
             elif control.command == "stop":
                 self._finish(control, pull)
+                ended.add(stream_id)
             else:
                 pull.follow(control)
                 if stream_id not in known:
                     self._registry.add([stream_id])
+        return frozenset(ended)
 
     def _finish(self, control: StreamControl, pull: Pull) -> None:
         pull.end()
@@ -188,7 +194,7 @@ class Keeper:
                 continue
             # It was stopped while nobody pulled it; or Redis has lost what it was.
             if control is not None:
-                self._outlet.send_state(self._state(control, lease, _STOPPED))
+                self._outlet.send_state(self._state(control, lease, replace(_STOPPED, next_seq=lease.next_seq)))
             self._registry.forget(lease.stream_id)
             self._leases.release([lease])
 

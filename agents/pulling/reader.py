@@ -10,11 +10,8 @@ import av
 from av.codec.context import ThreadType
 from av.container import InputContainer
 from av.error import (
-    ConnectionRefusedError as AvConnectionRefused,
     EOFError as AvEnd,
-    ExitError,
     FFmpegError,
-    HTTPError,
     InvalidDataError,
 )
 from av.video.codeccontext import VideoCodecContext
@@ -35,6 +32,8 @@ _ARRIVALS = 64
 """Packets whose arrival is remembered: a decoder holds back 16 at most to bring them into order."""
 _BUSY = 0.9
 """The share of its time that a puller may spend decoding: above it, it falls behind."""
+_WHOLE = 0.95
+"""The share of a timeout after which an error counts as its end."""
 _CALM_S = 10.0
 """How long then only key frames are decoded, seconds."""
 
@@ -70,6 +69,7 @@ class Reader:
         self._received = 0
         self._busy_s = 0.0
         self._pulsed_s = 0.0
+        self._heard_s = self._clock()
 
     def run(self) -> None:
         """Read until it is over.
@@ -77,11 +77,16 @@ class Reader:
         Raises:
             Trouble: why it is.
         """
+        patience_s = self._task.open_timeout_s
         try:
             with self._open() as container:
+                self._heard_s, patience_s = self._clock(), self._task.read_timeout_s
                 self._read(container)
         except FFmpegError as error:
-            raise _trouble(error) from error
+            if self._clock() - self._heard_s > _WHOLE * patience_s:
+                # What FFmpeg makes of an interruption is each protocol's own affair.
+                raise Trouble("timed_out", f"nothing came for {patience_s:g} s") from error
+            raise _trouble(error, opened=self._pulsed_s > 0) from error
         except UnicodeDecodeError as error:
             # PyAV reads the names of formats and streams as UTF-8.
             raise Trouble("not_a_stream", "its names are not UTF-8") from error
@@ -107,7 +112,7 @@ class Reader:
         self._pulsed_s = self._clock()
         # Sound is read too, and let go: silence of the picture alone is noticed by it.
         for packet in container.demux():
-            now_s = self._clock()
+            self._heard_s = now_s = self._clock()
             if packet.stream is not video:
                 if now_s - self._pulsed_s > self._task.read_timeout_s:
                     raise Trouble("changed", "sound comes, and no more of this video")
@@ -181,15 +186,11 @@ def _prepared(video: VideoStream) -> VideoCodecContext:
     return context
 
 
-def _trouble(error: FFmpegError) -> Trouble:
+def _trouble(error: FFmpegError, *, opened: bool) -> Trouble:
     """Return what an error of FFmpeg means. Its own text is left out: it names the URL."""
-    what = error.strerror or type(error).__name__
-    if isinstance(error, ExitError):
-        return Trouble("timed_out", "nothing came in time")
     if isinstance(error, InvalidDataError):
-        return Trouble("not_a_stream", what)
+        return Trouble("not_a_stream", "what comes is no stream of this kind")
     if isinstance(error, AvEnd):
-        return Trouble("ended", "the server ended the connection")
-    if isinstance(error, AvConnectionRefused | HTTPError):
-        return Trouble("unreachable", what)
-    return Trouble("unreachable", what)
+        ended = Trouble("ended", "the server ended the connection")
+        return ended if opened else Trouble("unreachable", "the server closed the connection")
+    return Trouble("unreachable", error.strerror or type(error).__name__)

@@ -1,4 +1,4 @@
-"""Live streams are pulled: their frames come, by one worker at a time, whatever happens to server, worker and broker."""
+"""Live streams are pulled: their frames come, by one worker at a time, whatever server, worker and broker do."""
 
 import os
 import signal
