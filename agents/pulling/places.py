@@ -17,6 +17,8 @@ class _Scheme:
     """That FFmpeg may open."""
     pinned: bool
     """Whether FFmpeg is given the address in place of the name."""
+    web: bool = False
+    """Whether our own HTTP opens it, see `agents.pulling.web`."""
 
 
 _SCHEMES: Mapping[str, _Scheme] = {
@@ -24,6 +26,8 @@ _SCHEMES: Mapping[str, _Scheme] = {
     # Its certificate is for a name.
     "rtmps": _Scheme(443, "flv", "rtmps,rtmp,tls,tcp", pinned=False),
     "rtsp": _Scheme(554, "rtsp", "rtsp,rtp,tcp", pinned=True),
+    "https": _Scheme(443, "hls", "http,https,tcp,tls", pinned=False, web=True),
+    "http": _Scheme(80, "hls", "http,tcp", pinned=False, web=True),
 }
 _LOW_LATENCY = {"fflags": "nobuffer+discardcorrupt", "probesize": "131072", "analyzeduration": "500000"}
 """FFmpeg's demuxers (https://ffmpeg.org/ffmpeg-formats.html#Format-Options): nothing is held back, and half a second
@@ -37,6 +41,7 @@ class Place:
     url: str
     form: str
     options: Mapping[str, str]
+    web: bool
 
 
 def _admit_any(address: str, port: int) -> None:
@@ -79,7 +84,7 @@ class Guard:
             raise Trouble("forbidden" if error.kind == "forbidden" else "unreachable", error.reason) from error
         options = {**_LOW_LATENCY, "protocol_whitelist": scheme.protocols, **_options(parts)}
         target = _pinned(parts, address) if scheme.pinned else url
-        return Place(target, scheme.form, options)
+        return Place(target, scheme.form, options, scheme.web)
 
 
 def _pinned(parts: SplitResult, address: str) -> str:
@@ -93,6 +98,9 @@ def _pinned(parts: SplitResult, address: str) -> str:
 def _options(parts: SplitResult) -> Mapping[str, str]:
     if parts.scheme == "rtsp":
         return {"rtsp_transport": "tcp"}
+    if parts.scheme in {"http", "https"}:
+        # From the newest segment on, and with connections that are ours.
+        return {"live_start_index": "-1", "http_persistent": "0", "http_multiple": "0"}
     # The server is told the name that it is known by (virtual hosts), and not the address. Application and stream are
     # told apart as FFmpeg does: the application is the first part of the path.
     application = parts.path.strip("/").partition("/")[0]

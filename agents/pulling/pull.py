@@ -209,6 +209,9 @@ class Pull:
                 most_bytes=LARGEST_BYTES - _ENVELOPE_BYTES,
                 open_timeout_s=settings.open_timeout_s,
                 read_timeout_s=settings.read_timeout_s,
+                web=place.web,
+                allow_private=self._guard.allow_private,
+                hosts=sorted(self._guard.hosts),
             )
         )
         with self._lock:

@@ -18,9 +18,11 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from agents.media.exceptions import MediaError
 from agents.pulling.exceptions import Trouble
-from agents.pulling.sampling import KeyFrames, sampling
+from agents.pulling.sampling import KeyFrames, Pacing, sampling
 from agents.pulling.stills import Stills
+from agents.pulling.web import Web
 from agents.pulling.wire import Opened, Pulse, Said, Still, Task
 
 _PULSE_S = 0.5
@@ -46,6 +48,7 @@ class Reader:
         tell: Takes what there is to say.
         clock: Monotonic, seconds.
         wall: Since 1970, seconds.
+        sleep: Waits so many seconds.
     """
 
     def __init__(
@@ -54,11 +57,13 @@ class Reader:
         tell: Callable[[Said], None],
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._task = task
         self._tell = tell
         self._clock = clock
         self._wall = wall
+        self._sleep = sleep
         self._sampling = sampling(task.fps, task.every_nth)
         self._keys = KeyFrames(1 / task.fps if task.every_nth is None else 0.0)
         self._stills = Stills(task.max_side, task.quality, task.most_bytes)
@@ -87,6 +92,9 @@ class Reader:
                 # What FFmpeg makes of an interruption is each protocol's own affair.
                 raise Trouble("timed_out", f"nothing came for {patience_s:g} s") from error
             raise _trouble(error, opened=self._pulsed_s > 0) from error
+        except MediaError as error:
+            # Of our own HTTP.
+            raise Trouble("forbidden" if error.kind == "forbidden" else "unreachable", error.reason) from error
         except UnicodeDecodeError as error:
             # PyAV reads the names of formats and streams as UTF-8.
             raise Trouble("not_a_stream", "its names are not UTF-8") from error
@@ -94,12 +102,11 @@ class Reader:
 
     def _open(self) -> InputContainer:
         task = self._task
-        return av.open(
-            task.url,
-            format=task.form,
-            options=dict(task.options),
-            timeout=(task.open_timeout_s, task.read_timeout_s),
-        )
+        options, timeout = dict(task.options), (task.open_timeout_s, task.read_timeout_s)
+        if not task.web:
+            return av.open(task.url, format=task.form, options=options, timeout=timeout)
+        web = Web(task.allow_private, task.hosts, task.read_timeout_s)
+        return av.open(task.url, format=task.form, options=options, timeout=timeout, io_open=web.open)
 
     def _read(self, container: InputContainer) -> None:
         if not container.streams.video:
@@ -110,11 +117,15 @@ class Reader:
         context = _prepared(video)
         self._tell(Opened(context.name, context.width & 0xFFFF, context.height & 0xFFFF))
         self._pulsed_s = self._clock()
+        task, pacing = self._task, Pacing()
         # Sound is read too, and let go: silence of the picture alone is noticed by it.
         for packet in container.demux():
-            self._heard_s = now_s = self._clock()
+            self._heard_s = self._clock()
+            if task.web and packet.dts is not None and packet.time_base is not None:
+                self._sleep(pacing.wait_s(float(packet.dts * packet.time_base), self._heard_s))
+            now_s = self._clock()
             if packet.stream is not video:
-                if now_s - self._pulsed_s > self._task.read_timeout_s:
+                if now_s - self._pulsed_s > task.read_timeout_s:
                     raise Trouble("changed", "sound comes, and no more of this video")
                 continue
             if packet.size == 0:

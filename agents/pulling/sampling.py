@@ -1,10 +1,10 @@
 """Which of a live stream's frames are looked at. Pure: whoever asks says what time it is."""
 
-from collections.abc import Callable
 from typing import Protocol
 
 _EARLY = 0.25
 """How early a frame may be, in intervals: a key frame a second must not be missed for coming after 0.99 s."""
+_LONGEST_WAIT_S = 15.0
 MOST_FPS = 60.0
 """Of any sampling, also of every n-th frame of a publisher that floods."""
 
@@ -79,9 +79,23 @@ class KeyFrames:
         return True
 
 
+class Pacing:
+    """Gives what comes in bursts at the pace of its time stamps."""
+
+    def __init__(self) -> None:
+        self._ahead_s: float | None = None
+
+    def wait_s(self, stamp_s: float, at_s: float) -> float:
+        """Return how long to hold back what carries a time stamp and is there now, both seconds."""
+        if self._ahead_s is None or not -_LONGEST_WAIT_S <= stamp_s - at_s - self._ahead_s <= _LONGEST_WAIT_S:
+            # The first, or after a gap, or time stamps that jumped.
+            self._ahead_s = stamp_s - at_s
+        wait_s = stamp_s - at_s - self._ahead_s
+        if wait_s < 0:
+            self._ahead_s += wait_s
+        return max(0.0, wait_s)
+
+
 def sampling(fps: float, every_nth: int | None) -> Sampling:
     """Return what was asked for: every n-th frame where that is given, else so many a second."""
     return ByTime(fps) if every_nth is None else EveryNth(every_nth)
-
-
-Clock = Callable[[], float]

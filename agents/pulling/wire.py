@@ -8,7 +8,7 @@ import enum
 import json
 import socket
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import get_args
 
@@ -56,6 +56,9 @@ class Task:
         most_bytes: Of a still.
         open_timeout_s: How long until the stream must be open, seconds.
         read_timeout_s: How long a packet may take, seconds.
+        web: Whether it is opened by our own HTTP, and given at the pace of its time stamps: HLS comes in bursts.
+        allow_private: Whether that may reach private addresses.
+        hosts: Names or addresses that it may reach, whatever their addresses.
     """
 
     url: str
@@ -68,6 +71,9 @@ class Task:
     most_bytes: int
     open_timeout_s: float
     read_timeout_s: float
+    web: bool = False
+    allow_private: bool = False
+    hosts: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
