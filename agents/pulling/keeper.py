@@ -13,6 +13,7 @@ from agents.pulling.leases import Lease, Leases
 from agents.pulling.outlet import Outlet
 from agents.pulling.pull import Pull, PullView
 from agents.pulling.registry import Registry
+from agents.runtime.deadline import Deadline
 from agents.runtime.exceptions import AgentStopped, Unavailable
 from agents.runtime.health import Health
 from agents.runtime.metrics import Metrics
@@ -26,6 +27,8 @@ _HASTE_S = 0.1
 """The same while there are more streams to take than it took at once."""
 _SHARE = 8
 """A worker takes an eighth of its free places at once, so that others who look meanwhile have theirs."""
+_LOOKED_AT = 512
+"""Streams of others that it looks at in a turn, at random: whether they are others' still."""
 _REPEAT_S = 10.0
 """How often the state of a stream is published that has not changed, seconds."""
 _END_S = 2.0
@@ -107,9 +110,13 @@ class Keeper:
         if self._thread is not None:
             self._thread.join()
         for pull in self._pulls.values():
+            left = replace(pull.view(), phase="stalled", reason="its worker was stopped")
             pull.end()
+            if self._clock() < pull.lease.good_until_s:
+                self._outlet.send_state(self._state(pull.control, pull.lease, left))
+        deadline = Deadline.after(_END_S)
         for pull in self._pulls.values():
-            pull.join(_END_S)
+            pull.join(deadline.remaining_s)
 
     def release(self) -> None:
         """Give the leases back, so that others take the streams at once."""
@@ -178,14 +185,15 @@ class Keeper:
 
     def _take(self, known: frozenset[str]) -> None:
         """Take streams that nobody pulls."""
-        free = sorted(known - self._pulls.keys())
+        self._crowded = False
         room = self._most - len(self._pulls)
-        at_once = min(len(free), max(1, room // _SHARE)) if room > 0 else 0
-        self._crowded = 0 < at_once < min(len(free), room)
-        if not at_once:
+        others = sorted(known - self._pulls.keys())
+        if room <= 0 or not others:
             return
-        leases = self._leases.acquire(self._chance.sample(free, at_once))
-        self._crowded = self._crowded and bool(leases)
+        free = self._leases.free(self._chance.sample(others, min(len(others), _LOOKED_AT)))
+        at_once = min(len(free), max(1, room // _SHARE))
+        leases = self._leases.acquire(free[:at_once])
+        self._crowded = len(free) > at_once
         asked = self._registry.asked.find_all([lease.stream_id for lease in leases])
         for lease in leases:
             control = asked.get(lease.stream_id)

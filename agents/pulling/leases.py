@@ -51,6 +51,13 @@ redis.call('PEXPIRE', KEYS[1], ARGV[3])
 return 1
 """
 )
+_FREE = """
+-- KEYS: the lease. Returns: 1 where nobody holds it.
+local until_ms = redis.call('HGET', KEYS[1], 'until')
+if not until_ms then return 1 end
+local time = redis.call('TIME')
+return (time[1] * 1000 + math.floor(time[2] / 1000)) >= tonumber(until_ms) and 1 or 0
+"""
 _RELEASE = """
 -- KEYS: the lease. ARGV: its number, the next seq. The lease is free, and its numbers are remembered.
 if redis.call('HGET', KEYS[1], 'number') ~= ARGV[1] then return 0 end
@@ -119,6 +126,7 @@ class Leases:
         self._acquire = Script(client, _ACQUIRE)
         self._renew = Script(client, _RENEW)
         self._release = Script(client, _RELEASE)
+        self._free = Script(client, _FREE)
 
     def _key(self, stream_id: str) -> str:
         return f"{self._prefix}{{{stream_id}}}:lease"
@@ -126,6 +134,15 @@ class Leases:
     @property
     def _lasting(self) -> tuple[int, int]:
         return int(self._times.ttl_s * 1000), int(self._times.kept_s * 1000)
+
+    def free(self, stream_ids: Sequence[str]) -> Sequence[str]:
+        """Return those streams that nobody holds at this moment, in their order.
+
+        Raises:
+            Unavailable: Redis is away.
+        """
+        answers = self._free.run_all([Call((self._key(name),), ()) for name in stream_ids])
+        return [name for name, answer in zip(stream_ids, answers, strict=True) if answer]
 
     def acquire(self, stream_ids: Sequence[str]) -> Sequence[Lease]:
         """Return leases of those streams that nobody else holds.

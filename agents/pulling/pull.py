@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from threading import Condition, Thread
 from time import monotonic
+from typing import NoReturn
 
 from agents.pulling.births import Nursery, Puller
 from agents.pulling.exceptions import Trouble
@@ -164,10 +165,14 @@ class Pull:
             live_s = 0.0
             try:
                 self._connect()
-            except Trouble as trouble:
-                if self._live_since_s is not None:
-                    live_s = self._clock() - self._live_since_s
-                self._pause(trouble, live_s)
+            except Trouble as caught:
+                trouble = caught
+            except Exception as error:  # noqa: BLE001  (the thread's death must be told: as the stream's state)
+                _log.exception("stream %s: pulling failed", self.control.stream_id)
+                trouble = Trouble("died", f"pulling failed ({type(error).__name__})")
+            if self._live_since_s is not None:
+                live_s = self._clock() - self._live_since_s
+            self._pause(trouble, live_s)
 
     def _pause(self, trouble: Trouble, live_s: float) -> None:
         with self._lock:
@@ -186,7 +191,7 @@ class Pull:
             self._lock.wait_for(lambda: self._ended or self._again, pause_s)
             self._again = False
 
-    def _connect(self) -> None:
+    def _connect(self) -> NoReturn:
         """Pull over one connection.
 
         Raises:
@@ -225,7 +230,7 @@ class Pull:
                 self._puller = None
             puller.close()
 
-    def _watch(self, puller: Puller) -> None:
+    def _watch(self, puller: Puller) -> NoReturn:
         patience_s = self._settings.open_timeout_s + _GRACE_S
         try:
             while True:

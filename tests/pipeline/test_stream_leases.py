@@ -154,3 +154,11 @@ def test_where_another_was_quicker_then_its_numbers_are_higher_all_the_same(new:
 
 def forget(client: "redis.Redis", leases: Leases) -> None:
     assert client.delete(leases._key("a")) == 1
+
+
+def test_of_many_streams_those_that_nobody_holds_are_seen(new: New) -> None:
+    one, two = new("one"), new("two")
+    held = one.acquire(["a", "c"])
+    assert two.free(["a", "b", "c", "d"]) == ["b", "d"]
+    one.release(held)
+    assert two.free(["a", "b", "c", "d"]) == ["a", "b", "c", "d"]

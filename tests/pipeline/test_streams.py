@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 
 import av
 import pytest
+import urllib3
 
 from agents.demo.publisher import Publisher
 from agents.keyvalue import connect
@@ -19,6 +20,7 @@ from agents.local.ports import choose_ports
 from agents.local.processes import children_of
 from schemas.stream import StreamControl, StreamState
 from tests.pipeline.conftest import NewFleet
+from tests.support.commands import run_fleet
 from tests.support.fleet import Fleet, headers_of
 from tests.support.media import Clip, MediaFolder
 from topics import catalogue
@@ -407,5 +409,32 @@ def test_what_is_no_stream_says_so_and_is_tried_again_seldom(
             lambda: str(states(fleet)),
             30,
         )
-    reasons = {state.stream_id: state.reason.partition(":")[0] for state in states(fleet) if state.reason}
+        reasons = {state.stream_id: state.reason.partition(":")[0] for state in states(fleet) if state.reason}
     assert reasons == {"web": "unreachable", "nobody": "unreachable", "file": "forbidden", "silent": "timed_out"}
+
+
+def test_streams_are_started_changed_looked_at_and_stopped_from_the_command_line(
+    new_fleet: NewFleet, server: NginxRtmp, media: MediaFolder
+) -> None:
+    fleet = new_fleet(FLEET_RUNTIME__HEALTH_PORT=str(choose_ports(1)[0]))
+    with Publisher(media.clip(SMALL), f"{server.url}/a") as publisher, fleet.running("streams"):
+        publisher.await_publishing()
+        started = run_fleet(
+            "streams", "start", "a", f"{server.url}/a", "--sample-rate", "2", variables=fleet.environment
+        )
+        assert started.returncode == 0, started.stderr
+        await_state(fleet, "a", "live")
+        endpoint = f"http://127.0.0.1:{fleet.environment['FLEET_RUNTIME__HEALTH_PORT']}/streams"
+        (state,) = urllib3.request("GET", endpoint).json()
+        assert (state["stream_id"], state["phase"]) == ("a", "live")
+        changed = run_fleet("streams", "update", "a", "--sample-rate", "10", variables=fleet.environment)
+        assert changed.returncode == 0, changed.stderr
+        fleet.await_that(lambda: states(fleet, "a")[-1].connections == 2, "a new connection")
+        table = run_fleet("streams", "list", variables={**fleet.environment, "COLUMNS": "200"})
+        assert "h264 320x240" in table.stdout, table.stdout + table.stderr
+        assert run_fleet("streams", "stop", "a", variables=fleet.environment).returncode == 0
+        await_state(fleet, "a", "ended", "stopped")
+        left = run_fleet("streams", "list", "--json", variables=fleet.environment)
+        assert left.stdout == ""
+    refused = run_fleet("streams", "start", "a", "", variables=fleet.environment)
+    assert refused.returncode == 2
