@@ -29,6 +29,7 @@ from bench import (
     providers,
     runtime,
     storage,
+    streams,
     temporal,
     throughput,
     windows,
@@ -48,6 +49,7 @@ PARTS: Mapping[str, Callable[[Run], Section]] = {
     "runtime": runtime.measure,
     "storage": storage.measure,
     "windows": windows.measure,
+    "streams": streams.measure,
     "detectors": detectors.measure,
     "families": families.measure,
     "precision": precision.measure,
@@ -57,12 +59,12 @@ PARTS: Mapping[str, Callable[[Run], Section]] = {
     "temporal": temporal.measure,
     "providers": providers.measure,
 }
-SERVED = ("latency", "throughput", "memory", "runtime", "storage", "windows")
+SERVED = ("latency", "throughput", "memory", "runtime", "storage", "windows", "streams")
 """Parts that need servers."""
 ON_GPU = ("families", "precision", "opening")
 """Parts that can be measured on a GPU."""
-NOT_BY_DEFAULT = ("providers", "windows")
-"""A trial of what the fleet does not run, and what no agent writes yet."""
+NOT_BY_DEFAULT = ("providers", "windows", "streams")
+"""A trial of what the fleet does not run, what no agent writes yet, and what needs a live server."""
 _LOG_WIDTH = 140
 """Of tables that go to a log, characters."""
 DOCUMENT = Path(__file__).parents[1] / "docs" / "benchmarks.md"
