@@ -74,6 +74,11 @@ class Outlet:
         message = encode(state)
         self._produce(catalogue.STREAM_STATES.name, message.key, message.value, message.headers, _note)
 
+    @property
+    def unconfirmed(self) -> int:
+        """Messages that the client library holds."""
+        return len(self._producer)
+
     def _produce(
         self,
         topic: str,

@@ -34,6 +34,8 @@ _ARRIVALS = 64
 """Packets whose arrival is remembered: a decoder holds back 16 at most to bring them into order."""
 _BUSY = 0.9
 """The share of its time that a puller may spend decoding: above it, it falls behind."""
+_FEW_FPS = 5.0
+"""Up to so many sampled frames a second enough are left where every B frame is passed over."""
 _WHOLE = 0.95
 """The share of a timeout after which an error counts as its end."""
 _CALM_S = 10.0
@@ -115,6 +117,9 @@ class Reader:
         if video.codec_context is None:
             raise Trouble("undecodable", "no decoder knows the video's codec")
         context = _prepared(video)
+        if self._task.every_nth is None and self._task.fps <= _FEW_FPS:
+            # Frames that no other one is made of.
+            context.skip_frame = "NONREF"
         self._tell(Opened(context.name, context.width & 0xFFFF, context.height & 0xFFFF))
         self._pulsed_s = self._clock()
         task, pacing = self._task, Pacing()

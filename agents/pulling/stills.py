@@ -4,12 +4,10 @@ import cv2
 import numpy as np
 from av.video.frame import VideoFrame
 from cv2.typing import MatLike
-from numpy.typing import NDArray
 
 from agents.media.conversion import Conversion
 from agents.pulling.exceptions import Trouble
 
-Pixels = NDArray[np.uint8]
 _WORST_QUALITY = 50
 _SMALLEST_SIDE = 160
 
@@ -36,7 +34,7 @@ class Stills:
         Raises:
             Trouble: `undecodable`, when it cannot be made.
         """
-        pixels: MatLike = self._pixels(frame)
+        pixels = self._pixels(frame)
         quality = self._quality
         while True:
             done, encoded = cv2.imencode(".jpg", pixels, (cv2.IMWRITE_JPEG_QUALITY, quality))
@@ -52,7 +50,7 @@ class Stills:
                 raise Trouble("undecodable", f"a still of {self._most_bytes} bytes cannot be made")
             pixels = cv2.resize(pixels, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
 
-    def _pixels(self, frame: VideoFrame) -> Pixels:
+    def _pixels(self, frame: VideoFrame) -> MatLike:
         """BGR pixels, upright, (height, width, 3)."""
         # A publisher may change its resolution at any frame: one conversion for each, and few are kept.
         form = (frame.width, frame.height, frame.format.name)
@@ -63,4 +61,4 @@ class Stills:
         decoded = self._conversions[form].decoded(frame, 0, 0)
         rgb = np.empty((decoded.height, decoded.width, 3), np.uint8)
         decoded.write(rgb.data.cast("B"))
-        return np.ascontiguousarray(rgb[..., ::-1])
+        return cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)

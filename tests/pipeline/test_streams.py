@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from itertools import count, pairwise
@@ -438,3 +439,40 @@ def test_streams_are_started_changed_looked_at_and_stopped_from_the_command_line
         assert left.stdout == ""
     refused = run_fleet("streams", "start", "a", "", variables=fleet.environment)
     assert refused.returncode == 2
+
+
+def test_a_worker_that_is_drained_hands_its_streams_over_at_once(
+    new_fleet: NewFleet, server: NginxRtmp, media: MediaFolder
+) -> None:
+    fleet = new_fleet(FLEET_STREAMS__LEASE_S="60")  # nothing runs out in this test
+    with Publisher(media.clip(SMALL), f"{server.url}/a") as publisher, fleet.running("streams") as (first,):
+        publisher.await_publishing()
+        ask(fleet, "a", url=f"{server.url}/a", sample_rate_fps=10)
+        owner = await_state(fleet, "a", "live")
+        with fleet.running("streams"):
+            first.stop()
+            await_state(fleet, "a", "stalled", "its worker was stopped")
+            fleet.await_that(
+                lambda: states(fleet, "a")[-1].phase == "live" and states(fleet, "a")[-1].worker != owner.worker,
+                "the other worker to take over",
+            )
+            await_frames(fleet, "a", len(frames(fleet, "a")) + 5)
+    assert_seq_rises(frames(fleet, "a"))
+
+
+def test_streams_are_shared_out_and_each_is_pulled_once(
+    new_fleet: NewFleet, server: NginxRtmp, media: MediaFolder
+) -> None:
+    fleet = new_fleet(FLEET_STREAMS__MAX_STREAMS="3")
+    names = [f"s{number}" for number in range(5)]
+    with ExitStack() as stack:
+        for name in names:
+            stack.enter_context(Publisher(media.clip(SMALL), f"{server.url}/{name}")).await_publishing()
+        stack.enter_context(fleet.running("streams", "streams"))
+        for name in names:
+            ask(fleet, name, url=f"{server.url}/{name}", sample_rate_fps=2)
+        for name in names:
+            await_frames(fleet, name, 4)
+        owners = {name: {state.worker for state in states(fleet, name)} for name in names}
+    assert all(len(workers) == 1 for workers in owners.values())
+    assert len(set.union(*owners.values())) == 2
