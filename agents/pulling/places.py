@@ -1,7 +1,9 @@
 """Where a stream may be pulled from: the schemes that are known, and the addresses that are allowed."""
 
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
 from agents.media.addresses import AddressCheck, Resolver, admit, refuse_private, resolve
@@ -23,8 +25,7 @@ class _Scheme:
 
 _SCHEMES: Mapping[str, _Scheme] = {
     "rtmp": _Scheme(1935, "flv", "rtmp,tcp", pinned=True),
-    # Its certificate is for a name.
-    "rtmps": _Scheme(443, "flv", "rtmps,rtmp,tls,tcp", pinned=False),
+    "rtmps": _Scheme(443, "flv", "rtmps,rtmp,tls,tcp", pinned=True),
     "rtsp": _Scheme(554, "rtsp", "rtsp,rtp,tcp", pinned=True),
     "https": _Scheme(443, "hls", "http,https,tcp,tls", pinned=False, web=True),
     "http": _Scheme(80, "hls", "http,tcp", pinned=False, web=True),
@@ -105,4 +106,13 @@ def _options(parts: SplitResult) -> Mapping[str, str]:
     # told apart as FFmpeg does: the application is the first part of the path.
     application = parts.path.strip("/").partition("/")[0]
     host = parts.netloc.rpartition("@")[2]
-    return {"rtmp_live": "live", "rtmp_buffer": "100", "rtmp_tcurl": f"{parts.scheme}://{host}/{application}"}
+    options = {"rtmp_live": "live", "rtmp_buffer": "100", "rtmp_tcurl": f"{parts.scheme}://{host}/{application}"}
+    return {**options, **_certificates(parts.hostname or "")} if parts.scheme == "rtmps" else options
+
+
+def _certificates(host: str) -> Mapping[str, str]:
+    """FFmpeg verifies no certificate unless it is told to, and then one for the name that it was given: an address."""
+    authorities = ssl.get_default_verify_paths()
+    options = {"tls_verify": "1", "verifyhost": host}
+    file = authorities.cafile or authorities.openssl_cafile
+    return {**options, "ca_file": file} if file and Path(file).is_file() else options

@@ -26,9 +26,12 @@ def test_an_address_of_ip_version_6_stands_in_brackets() -> None:
     assert guard("2606:4700::1").place("rtsp://u:p@live.example/a/b").url == "rtsp://u:p@[2606:4700::1]/a/b"
 
 
-def test_a_certificates_name_stays() -> None:
+def test_a_certificate_is_verified_for_the_name_and_not_for_the_address() -> None:
     place = guard("8.8.8.8").place("rtmps://live.example/app/key")
-    assert place.url == "rtmps://live.example/app/key"
+    assert place.url == "rtmps://8.8.8.8/app/key"
+    assert place.options["tls_verify"] == "1"
+    assert place.options["verifyhost"] == "live.example"
+    assert place.options["rtmp_tcurl"] == "rtmps://live.example/app"
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 import http.server
 import itertools
+import socket
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
@@ -14,6 +16,7 @@ import pytest
 from PIL import Image
 
 from agents.pulling.exceptions import Trouble
+from agents.pulling.places import Guard
 from agents.pulling.reader import Reader
 from agents.pulling.wire import Opened, Said, Still, Task
 from tests.support.media import Clip, MediaFolder, marked_number
@@ -213,3 +216,43 @@ class TestHls:
             said, ended = pulled(self.task(f"{url}/evil.m3u8", allow_private=True))
         assert said == []
         assert ended.kind in {"not_a_stream", "forbidden", "unreachable"}
+
+
+class TestRtmps:
+    CERTIFICATE = Path(__file__).parents[1] / "runtime" / "tls" / "certificate.pem"
+    """For `localhost`, see tests/unit/runtime/test_clients.py."""
+
+    def said_to_server(self, host: str) -> tuple[int, Trouble]:
+        """How many bytes a server with that certificate is sent by who looks for `host`, and how that ends."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.CERTIFICATE, self.CERTIFICATE.with_name("key.pem"), "open sesame")
+        received: list[int] = []
+
+        def serve(listening: socket.socket) -> None:
+            connection, _ = listening.accept()
+            with connection:
+                try:
+                    with context.wrap_socket(connection, server_side=True) as secured:
+                        received.append(len(secured.recv(4096)))
+                except (ssl.SSLError, OSError):
+                    received.append(0)
+
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            thread = Thread(target=serve, args=(listening,), daemon=True)
+            thread.start()
+            url = f"rtmps://{host}:{listening.getsockname()[1]}/live/a"
+            place = Guard(True, frozenset(), lambda _host, _port: ["127.0.0.1"]).place(url)
+            _, ended = pulled(task(Path("/"), url=place.url, options=place.options))
+            thread.join(10)
+        return received[0], ended
+
+    def test_a_server_with_a_good_certificate_is_talked_to(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("SSL_CERT_FILE", str(self.CERTIFICATE))
+        sent, _ = self.said_to_server("localhost")
+        assert sent > 1_000
+
+    def test_one_with_another_name_or_an_unknown_issuer_is_told_nothing(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        assert self.said_to_server("localhost")[0] == 0
+        monkeypatch.setenv("SSL_CERT_FILE", str(self.CERTIFICATE))
+        sent, ended = self.said_to_server("live.example")
+        assert (sent, ended.kind) == (0, "unreachable")
