@@ -6,6 +6,7 @@ from typing import ClassVar
 from uuid import uuid4
 
 from agents.keyvalue import connect
+from agents.live.asked import AskedUnreadable
 from agents.pulling.births import Nursery
 from agents.pulling.keeper import Keeper
 from agents.pulling.leases import Lease, Leases, LeaseTimes
@@ -14,7 +15,7 @@ from agents.pulling.places import Guard
 from agents.pulling.pull import Pull
 from agents.pulling.registry import Registry
 from agents.runtime.agent import Agent, Lane
-from agents.runtime.exceptions import AgentStopped
+from agents.runtime.exceptions import AgentStopped, Reject
 from agents.runtime.health import Health
 from agents.runtime.messages import Handled, Incoming
 from agents.runtime.metrics import Metrics
@@ -23,6 +24,8 @@ from schemas.stream import StreamControl
 from topics import catalogue
 
 _AHEAD = 256
+_UNREADABLE = "stream_unreadable"
+"""The dead-letter reason of a command to a stream that a newer worker was told of."""
 
 
 class Streams(Agent):
@@ -54,11 +57,14 @@ class Streams(Agent):
         """Note each command.
 
         Raises:
-            Reject: it is none.
+            Reject: it is none, or what was asked of its stream before is newer than this worker.
             Unavailable: Redis is away.
         """
         for message in batch:
-            self._registry.note(message.event(StreamControl))
+            try:
+                self._registry.note(message.event(StreamControl))
+            except AskedUnreadable as error:
+                raise Reject(_UNREADABLE, str(error)) from error
         if self._keeper is not None:
             self._keeper.wake()
         return [Handled() for _ in batch]
@@ -100,11 +106,12 @@ class Streams(Agent):
 
     def close(self) -> None:
         """End the pulling, and give the streams to others once the last frames are out."""
-        if self._keeper is not None and self._outlet is not None:
+        if self._keeper is not None:
             self._keeper.close()
+        if self._outlet is not None:
             self._outlet.close()
+        if self._keeper is not None:
             self._keeper.release()
-            self._keeper = None
         self._nursery.close()
         self._client.close()
 

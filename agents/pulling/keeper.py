@@ -9,6 +9,7 @@ from threading import Event as Flag, Lock, Thread
 from time import monotonic
 from typing import get_args
 
+from agents.live.asked import AskedUnreadable
 from agents.pulling.leases import Lease, Leases
 from agents.pulling.outlet import Outlet
 from agents.pulling.pull import Pull, PullView
@@ -166,7 +167,7 @@ class Keeper:
         for stream_id, pull in list(self._pulls.items()):
             control = asked.get(stream_id)
             if control is None:
-                self._registry.note(pull.control)
+                self._write_down(pull.control)
             elif control.command == "stop":
                 self._finish(control, pull)
                 ended.add(stream_id)
@@ -175,6 +176,12 @@ class Keeper:
                 if stream_id not in known:
                     self._registry.add([stream_id])
         return frozenset(ended)
+
+    def _write_down(self, control: StreamControl) -> None:
+        try:
+            self._registry.note(control)
+        except AskedUnreadable as error:
+            _log.warning("%s; it goes on as it was", error)
 
     def _finish(self, control: StreamControl, pull: Pull) -> None:
         pull.end()

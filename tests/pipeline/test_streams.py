@@ -2,7 +2,8 @@
 
 import os
 import signal
-from collections.abc import Iterator
+import socket
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
@@ -19,6 +20,10 @@ from agents.keyvalue import connect
 from agents.local import EmbeddedBroker, NginxRtmp, Valkey, nginx_rtmp_available
 from agents.local.ports import choose_ports
 from agents.local.processes import children_of
+from agents.runtime.exceptions import AgentStopped
+from agents.runtime.health import Health
+from agents.runtime.metrics import Metrics
+from agents.streams import Streams
 from schemas.stream import StreamControl, StreamState
 from tests.pipeline.conftest import NewFleet
 from tests.support.commands import run_fleet
@@ -400,18 +405,25 @@ def test_what_is_no_stream_says_so_and_is_tried_again_seldom(
     streams_fleet: Fleet, server: NginxRtmp, media: MediaFolder
 ) -> None:
     fleet = streams_fleet
-    with fleet.running("streams"):
+    with fleet.running("streams"), socket.create_server(("127.0.0.1", 0)) as mute:
+        ask(fleet, "mute", url=f"rtmp://127.0.0.1:{mute.getsockname()[1]}/live/a")
         ask(fleet, "web", url=f"rtmp://127.0.0.1:{server.ports[1]}/live/a")
         ask(fleet, "nobody", url=f"rtmp://127.0.0.1:{choose_ports(1)[0]}/live/a")
         ask(fleet, "file", url="file:///etc/passwd")
         ask(fleet, "silent", url=f"{server.url}/nothing")
         fleet.await_that(
-            lambda: len({state.stream_id for state in states(fleet) if state.reason}) == 4,
+            lambda: len({state.stream_id for state in states(fleet) if state.reason}) == 5,
             lambda: str(states(fleet)),
             30,
         )
         reasons = {state.stream_id: state.reason.partition(":")[0] for state in states(fleet) if state.reason}
-    assert reasons == {"web": "unreachable", "nobody": "unreachable", "file": "forbidden", "silent": "timed_out"}
+    assert reasons == {
+        "web": "unreachable",
+        "nobody": "unreachable",
+        "file": "forbidden",
+        "silent": "timed_out",
+        "mute": "timed_out",
+    }
 
 
 def test_streams_are_started_changed_looked_at_and_stopped_from_the_command_line(
@@ -476,3 +488,20 @@ def test_streams_are_shared_out_and_each_is_pulled_once(
         owners = {name: {state.worker for state in states(fleet, name)} for name in names}
     assert all(len(workers) == 1 for workers in owners.values())
     assert len(set.union(*owners.values())) == 2
+
+
+def test_an_agent_whose_own_threads_cannot_go_on_ends_with_their_error(fleet: Fleet) -> None:
+    class Failing(Streams):
+        def watched(self, health: Health, failed: Callable[[AgentStopped], None]) -> None:
+            super().watched(health, failed)
+            self.tell = failed
+
+        def open(self) -> None:
+            super().open()
+            self.tell(AgentStopped("its keeper died"))
+
+    with (
+        pytest.raises(AgentStopped, match="its keeper died"),
+        fleet.running(Failing(fleet.settings, Metrics())) as (streams,),
+    ):
+        streams.thread.join(30)

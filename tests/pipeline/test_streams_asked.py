@@ -9,7 +9,7 @@ import pytest
 import redis
 
 from agents.keyvalue import connect
-from agents.live.asked import StreamsAsked
+from agents.live.asked import AskedUnreadable, StreamsAsked
 from agents.pulling.registry import Registry
 from agents.settings import RedisSettings
 from schemas.stream import StreamControl
@@ -107,6 +107,17 @@ def test_a_stopped_stream_is_forgotten_in_time_and_a_started_one_is_not(
     deadline = time.monotonic() + 5
     while asked.find("a") is not None:
         assert time.monotonic() < deadline
+
+
+def test_what_a_newer_fleet_asked_of_one_stream_hides_no_other(
+    asked: StreamsAsked, client: "redis.Redis", settings: RedisSettings
+) -> None:
+    asked.note(start())
+    client.hset(f"{settings.key_prefix}{{b}}:asked", mapping={"at": 10**15, "asked": '{"command":"rewind"}'})
+    assert list(asked.find_all(["a", "b"])) == ["a"]
+    assert asked.find("b") is None
+    with pytest.raises(AskedUnreadable, match="b"):
+        asked.note(start(stream_id="b"))
 
 
 class TestRegistry:

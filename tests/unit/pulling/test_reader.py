@@ -4,6 +4,7 @@ import http.server
 import itertools
 import socket
 import ssl
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
@@ -136,6 +137,23 @@ def test_a_protocol_that_is_not_allowed_is_not_opened(media: MediaFolder) -> Non
     said, ended = pulled(task(media.clip(CLIP, "flv"), options={"protocol_whitelist": "rtmp,tcp"}))
     assert said == []
     assert ended.kind in {"not_a_stream", "unreachable"}
+
+
+def test_a_puller_that_falls_behind_decodes_key_frames_alone(media: MediaFolder) -> None:
+    clip = media.clip(Clip(width=320, height=240, fps=25, frames=150, gop=15), "flv")
+    said: list[Said] = []
+
+    def slow(each: Said) -> None:
+        said.append(each)
+        if isinstance(each, Still):
+            time.sleep(0.02)  # as long as a slow machine takes for a large frame
+
+    with pytest.raises(Trouble, match="ended"):
+        Reader(task(clip, fps=60.0), slow).run()
+    numbers = [marked_number(np.asarray(Image.open(BytesIO(still.jpeg)))) for still in stills(said)]
+    assert len(numbers) < 75
+    assert all(number % 15 == 0 for number in numbers[-5:])
+    assert numbers[-1] == 135
 
 
 class TestHls:
