@@ -85,7 +85,7 @@ class Streams(Agent):
         """Begin to pull."""
         settings = self._settings.streams
         worker = f"{self._settings.runtime.instance or socket.gethostname()}-{uuid4().hex[:8]}"
-        guard = Guard(self._settings.media.allow_private_addresses, frozenset(settings.allowed_hosts))
+        guard = Guard(self._settings.media.allow_private_addresses, frozenset(map(str.lower, settings.allowed_hosts)))
         outlet = self._outlet = Outlet(self._settings.kafka, settings.frame_timeout_s)
         times = LeaseTimes(settings.lease_s, 2 * settings.frame_timeout_s, self._settings.redis.window_ttl_s)
 

@@ -24,6 +24,8 @@ _log = logging.getLogger(__name__)
 
 _TURN_S = 0.5
 """How often it looks, seconds: how late a stop or a stream that nobody pulls is noticed."""
+_LEAST_S = 0.05
+"""Between two turns, at least, seconds."""
 _HASTE_S = 0.1
 """The same while there are more streams to take than it took at once."""
 _SHARE = 8
@@ -134,6 +136,8 @@ class Keeper:
                 self._turn(health)
                 turn_s = _HASTE_S if self._crowded else _TURN_S
                 self._woken.wait(turn_s * self._chance.uniform(0.8, 1.2))
+                # A stream that is another one each moment does not make this a loop without a break.
+                self._closing.wait(_LEAST_S)
         except Exception as error:  # noqa: BLE001  (the thread's death must stop the agent, whatever it died of)
             _log.exception("the keeper of streams died")
             failed(AgentStopped(f"the keeper of streams died: {error!r}"))

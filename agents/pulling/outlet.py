@@ -26,6 +26,7 @@ IN_FLIGHT = 4
 WAITING = 4
 """Frames of a stream that wait for them; then the oldest is let go."""
 _POLL_S = 0.02
+_COMPLAIN_S = 10.0
 _CLOSE_S = 1.0
 
 
@@ -52,6 +53,7 @@ class Outlet:
             },
             logger=_log,
         )
+        self._complained_s = float("-inf")
         self._closing = Flag()
         self._thread = Thread(target=self._poll, name="frames-out", daemon=True)
         self._thread.start()
@@ -65,6 +67,8 @@ class Outlet:
         message = write_frame(frame)
 
         def report(error: KafkaError | None, _: Message) -> None:
+            if error is not None and error.code() != KafkaError._PURGE_QUEUE:
+                self._complain(error.str())
             done(error is None)
 
         return self._produce(catalogue.FRAMES.name, message.key, message.value, message.headers, report)
@@ -92,9 +96,16 @@ class Outlet:
                 self._prefix + topic, key=key, value=value, headers=list(headers.items()), on_delivery=report
             )
         except (BufferError, KafkaException) as error:
-            _log.warning("%s: a message cannot be handed over: %s", topic, error)
+            self._complain(str(error))
             return False
         return True
+
+    def _complain(self, why: str) -> None:
+        """Say why frames are dropped, not for each of them."""
+        now_s = monotonic()
+        if now_s - self._complained_s > _COMPLAIN_S:
+            self._complained_s = now_s
+            _log.warning("frames are dropped, since the broker does not take them: %s", why)
 
     def close(self) -> None:
         """Wait a moment for what is out, then let go of it."""

@@ -15,6 +15,7 @@ from agents.pulling.exceptions import Trouble
 class _Scheme:
     port: int
     form: str
+    """FFmpeg's demuxer."""
     protocols: str
     """That FFmpeg may open."""
     pinned: bool
@@ -101,12 +102,22 @@ def _options(parts: SplitResult) -> Mapping[str, str]:
         return {"rtsp_transport": "tcp"}
     if parts.scheme in {"http", "https"}:
         # From the newest segment on, and with connections that are ours.
-        return {"live_start_index": "-1", "http_persistent": "0", "http_multiple": "0"}
+        return {
+            "live_start_index": "-1",
+            "http_persistent": "0",
+            "http_multiple": "0",
+            "format_whitelist": "hls,mpegts,mov,aac",
+        }
     # The server is told the name that it is known by (virtual hosts), and not the address. Application and stream are
     # told apart as FFmpeg does: the application is the first part of the path.
     application = parts.path.strip("/").partition("/")[0]
     host = parts.netloc.rpartition("@")[2]
-    options = {"rtmp_live": "live", "rtmp_buffer": "100", "rtmp_tcurl": f"{parts.scheme}://{host}/{application}"}
+    options = {
+        "format_whitelist": "flv",
+        "rtmp_live": "live",
+        "rtmp_buffer": "100",
+        "rtmp_tcurl": f"{parts.scheme}://{host}/{application}",
+    }
     return {**options, **_certificates(parts.hostname or "")} if parts.scheme == "rtmps" else options
 
 

@@ -18,6 +18,7 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from agents.media.containers import VIDEO_CODECS
 from agents.media.exceptions import MediaError
 from agents.pulling.exceptions import Trouble
 from agents.pulling.sampling import KeyFrames, Pacing, sampling
@@ -25,6 +26,7 @@ from agents.pulling.stills import Stills
 from agents.pulling.web import Web
 from agents.pulling.wire import Opened, Pulse, Said, Still, Task
 
+_CODECS = ",".join(sorted(VIDEO_CODECS))
 _PULSE_S = 0.5
 _MOST_PIXELS = 8192 * 8192
 """Of a picture; FFmpeg refuses larger ones before it has any memory for them."""
@@ -36,6 +38,8 @@ _BUSY = 0.9
 """The share of its time that a puller may spend decoding: above it, it falls behind."""
 _FEW_FPS = 5.0
 """Up to so many sampled frames a second enough are left where every B frame is passed over."""
+_LATE = 1.5
+"""After so many intervals without a sample those frames are decoded, too."""
 _WHOLE = 0.95
 """The share of a timeout after which an error counts as its end."""
 _CALM_S = 10.0
@@ -70,6 +74,9 @@ class Reader:
         self._keys = KeyFrames(1 / task.fps if task.every_nth is None else 0.0)
         self._stills = Stills(task.max_side, task.quality, task.most_bytes)
         self._arrivals: OrderedDict[int, tuple[float, int]] = OrderedDict()
+        self._thin = task.every_nth is None and task.fps <= _FEW_FPS
+        """Whether frames that no other one is made of are passed over."""
+        self._taken_s: float | None = None
         self._keys_only = False
         self._calm_until_s = 0.0
         self._decoded_s = self._clock()
@@ -104,7 +111,7 @@ class Reader:
 
     def _open(self) -> InputContainer:
         task = self._task
-        options, timeout = dict(task.options), (task.open_timeout_s, task.read_timeout_s)
+        options, timeout = {"codec_whitelist": _CODECS, **task.options}, (task.open_timeout_s, task.read_timeout_s)
         if not task.web:
             return av.open(task.url, format=task.form, options=options, timeout=timeout)
         web = Web(task.allow_private, task.hosts, task.read_timeout_s)
@@ -117,8 +124,7 @@ class Reader:
         if video.codec_context is None:
             raise Trouble("undecodable", "no decoder knows the video's codec")
         context = _prepared(video)
-        if self._task.every_nth is None and self._task.fps <= _FEW_FPS:
-            # Frames that no other one is made of.
+        if self._thin:
             context.skip_frame = "NONREF"
         self._tell(Opened(context.name, context.width & 0xFFFF, context.height & 0xFFFF))
         self._pulsed_s = self._clock()
@@ -154,6 +160,10 @@ class Reader:
             return
         for frame in self._decoded(packet, context):
             self._offer(frame, now_s, packet.time_base)
+        if self._thin and self._taken_s is not None and now_s - self._taken_s > _LATE / self._task.fps:
+            # Too few are left: a publisher decides which frames others are made of.
+            self._thin = False
+            context.skip_frame = "DEFAULT"
 
     def _decoded(self, packet: "av.Packet[VideoStream]", context: VideoCodecContext) -> Iterator[VideoFrame]:
         try:
@@ -171,9 +181,12 @@ class Reader:
         yield from frames
 
     def _offer(self, frame: VideoFrame, now_s: float, time_base: Fraction | None) -> None:
-        at_s, captured_ms = self._arrivals.get(frame.pts or -1, (now_s, int(self._wall() * 1000)))
+        at_s, captured_ms = self._arrivals.get(
+            -1 if frame.pts is None else frame.pts, (now_s, int(self._wall() * 1000))
+        )
         if not self._sampling.takes(at_s):
             return
+        self._taken_s = now_s
         pts_ms = 0 if frame.pts is None or time_base is None else int(frame.pts * time_base * 1000)
         jpeg = self._stills.jpeg(frame)
         self._tell(Still(captured_ms, max(0, pts_ms), frame.width & 0xFFFF, frame.height & 0xFFFF, jpeg))
@@ -193,10 +206,10 @@ class Reader:
 def _prepared(video: VideoStream) -> VideoCodecContext:
     """Return the decoder, so set that a frame comes out as soon as it can.
 
-    `max_pixels` takes effect on the codec context's options alone.
+    `max_pixels` takes effect on the codec context's options alone, and a list of decoders there and in the container's.
     """
     context = video.codec_context
-    context.options = {"max_pixels": str(_MOST_PIXELS)}
+    context.options = {"codec_whitelist": _CODECS, "max_pixels": str(_MOST_PIXELS)}
     context.thread_count = 1
     context.thread_type = ThreadType.SLICE
     return context

@@ -139,6 +139,17 @@ def test_a_protocol_that_is_not_allowed_is_not_opened(media: MediaFolder) -> Non
     assert ended.kind in {"not_a_stream", "unreachable"}
 
 
+def test_a_stream_of_which_hardly_a_frame_is_made_of_others_is_sampled_as_asked(media: MediaFolder) -> None:
+    # A reference frame in seventeen: without the others there are one and a half a second.
+    options = (("preset", "ultrafast"), ("bf", "16"), ("b_strategy", "0"), ("x264-params", "b-pyramid=0:b-adapt=0"))
+    clip = media.clip(Clip(width=320, height=240, fps=25, frames=250, gop=250, options=options), "mkv")
+    said: list[Said] = []
+    reader = Reader(task(clip, form="matroska", fps=5.0), said.append, clock=Arrivals(25, asked=4))
+    with pytest.raises(Trouble, match="ended"):
+        reader.run()
+    assert len(stills(said)) > 35
+
+
 def test_a_puller_that_falls_behind_decodes_key_frames_alone(media: MediaFolder) -> None:
     clip = media.clip(Clip(width=320, height=240, fps=25, frames=150, gop=15), "flv")
     said: list[Said] = []
