@@ -21,6 +21,7 @@ from agents.scorer import Scorer
 from agents.segments import Segments
 from agents.settings import MediaSettings, Settings
 from agents.sink import Sink
+from agents.streams import Streams
 from agents.uploads import Uploads
 from models.inference.cpus import available_cpus
 from models.scoring import ScoringLimits
@@ -100,6 +101,7 @@ AGENTS: Mapping[str, Callable[[Settings, Metrics], Agent]] = {
     "segments": _segments,
     "frames": _frames,
     "sink": Sink,
+    "streams": Streams,
 }
 """How each agent is built."""
 

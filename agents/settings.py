@@ -404,6 +404,41 @@ class HooksSettings(Section):
     """How often it is looked which blocks are over, seconds."""
 
 
+class StreamsSettings(Section):
+    """Pulling live streams."""
+
+    max_streams: Positive = 64
+    """Streams that one worker pulls, at most."""
+    allowed_hosts: tuple[str, ...] = ()
+    """Names or addresses of live servers that may be pulled from although their addresses are private ones."""
+    max_side: Annotated[int, Field(ge=160, le=4096)] = 1280
+    """Frames are brought to this longest side, pixels."""
+    jpeg_quality: Annotated[int, Field(ge=50, le=100)] = 90
+    """Of the published frames."""
+    open_timeout_s: Seconds = 10.0
+    """How long a connection may take until video is found, seconds."""
+    read_timeout_s: Seconds = 5.0
+    """How long a live stream may be silent before it is connected to anew, seconds."""
+    retry_s: Seconds = 1.0
+    """Bound of the first pause before a stream that broke off is connected to again; doubles, seconds."""
+    retry_most_s: Seconds = 30.0
+    """The highest bound of such pauses; of what is no stream, or not allowed, the usual pause, seconds."""
+    steady_s: Seconds = 10.0
+    """After so long live the pauses begin anew, seconds."""
+    lease_s: Annotated[float, Field(ge=2)] = 8.0
+    """After so long without a sign of life of its worker a stream is taken over, seconds."""
+    frame_timeout_s: Annotated[float, Field(ge=0.1)] = 1.5
+    """How long the broker may take for a frame before it is dropped, seconds; a quarter of `lease_s` at most."""
+
+    @model_validator(mode="after")
+    def _frames_end_before_leases(self) -> Self:
+        if 4 * self.frame_timeout_s > self.lease_s:
+            raise ValueError(
+                "frame_timeout_s must be a quarter of lease_s at most, or two workers could publish at once"
+            )
+        return self
+
+
 class PoliciesSettings(Section):
     """Which policy decides whose uploads; see docs/decisions.md."""
 
@@ -449,6 +484,7 @@ class Settings(BaseSettings):
     blocking: BlockingSettings = BlockingSettings()
     door: DoorSettings = DoorSettings()
     hooks: HooksSettings = HooksSettings()
+    streams: StreamsSettings = StreamsSettings()
     policies: PoliciesSettings = PoliciesSettings()
     sink: SinkSettings = SinkSettings()
 

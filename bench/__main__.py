@@ -30,6 +30,7 @@ from bench import (
     providers,
     runtime,
     storage,
+    streams,
     temporal,
     throughput,
     windows,
@@ -50,6 +51,7 @@ PARTS: Mapping[str, Callable[[Run], Section]] = {
     "storage": storage.measure,
     "windows": windows.measure,
     "crowd": crowd.measure,
+    "streams": streams.measure,
     "detectors": detectors.measure,
     "families": families.measure,
     "precision": precision.measure,
@@ -59,12 +61,12 @@ PARTS: Mapping[str, Callable[[Run], Section]] = {
     "temporal": temporal.measure,
     "providers": providers.measure,
 }
-SERVED = ("latency", "throughput", "memory", "runtime", "storage", "windows", "crowd")
+SERVED = ("latency", "throughput", "memory", "runtime", "storage", "windows", "crowd", "streams")
 """Parts that need servers."""
 ON_GPU = ("families", "precision", "opening")
 """Parts that can be measured on a GPU."""
-NOT_BY_DEFAULT = ("providers",)
-"""A trial of what the fleet does not run."""
+NOT_BY_DEFAULT = ("providers", "streams")
+"""A trial of what the fleet does not run, and what needs a live server."""
 _LOG_WIDTH = 140
 """Of tables that go to a log, characters."""
 DOCUMENT = Path(__file__).parents[1] / "docs" / "benchmarks.md"

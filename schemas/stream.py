@@ -3,7 +3,7 @@
 from typing import Annotated, ClassVar, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from schemas.event import Event, Name, Score, Timestamp
 from schemas.identity import derive
@@ -61,6 +61,14 @@ class StreamControl(Event):
             msg = "start needs a url"
             raise ValueError(msg)
         return self
+
+    @model_serializer(mode="wrap")
+    def _says_what_was_given(self, write: SerializerFunctionWrapHandler) -> dict[str, object]:
+        """A start says everything; an update or a stop only what it was given, or its defaults would be asked for."""
+        fields: dict[str, object] = write(self)
+        if self.command == "start":
+            return fields
+        return {name: value for name, value in fields.items() if name in self.model_fields_set}
 
     @property
     def published_at(self) -> str | None:

@@ -16,6 +16,7 @@ from agents.cli.making_app import making_app
 from agents.cli.measuring_app import measuring_app
 from agents.cli.models_app import models_app
 from agents.cli.policies_app import policies_app
+from agents.cli.streams_app import streams_app
 
 _EXIT_CODES = "\n".join(("[bold]Exit codes[/]", *(f"[cyan]{code.value:>3}[/] {code.meaning}" for code in ExitCode)))
 
@@ -36,6 +37,7 @@ models_app.add_typer(making_app)
 models_app.add_typer(measuring_app)
 app.add_typer(models_app, name="models", rich_help_panel="Operate")
 app.add_typer(policies_app, name="policies", rich_help_panel="Operate")
+app.add_typer(streams_app, name="streams", rich_help_panel="Operate")
 
 
 class Level(StrEnum):
@@ -195,7 +197,8 @@ def up() -> None:
 @app.command(rich_help_panel="Operate")
 def run(
     agents: Annotated[
-        list[str], typer.Argument(metavar="AGENT…", help="uploads, segments, sink, or all.", show_default=False)
+        list[str],
+        typer.Argument(metavar="AGENT…", help="uploads, segments, sink, streams, or all.", show_default=False),
     ],
     devices: Annotated[
         str,

@@ -15,7 +15,7 @@ from models.inference.cpus import available_cpus
 from models.inference.devices import Devices, list_devices_within
 from models.inference.installed import installed_runtimes
 
-AGENTS = ("uploads", "segments", "frames", "sink", "hooks", "door")
+AGENTS = ("uploads", "segments", "streams", "frames", "sink", "hooks", "door")
 """The names of `agents.assembly.AGENTS` and `SERVICES`, which loads what the agents need: a supervisor does not."""
 
 SCORING = ("segments", "frames")

@@ -1,10 +1,12 @@
 """What an agent is: what it consumes, one function from messages to results, what it needs."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from agents.runtime.exceptions import AgentStopped
+from agents.runtime.health import Health
 from agents.runtime.messages import Handled, Incoming, Partition
 from topics.catalogue import Topic
 
@@ -69,6 +71,19 @@ class Agent(ABC):
     @abstractmethod
     def lanes(self) -> Sequence[Lane]:
         """What it consumes, most urgent lane first."""
+
+    def watched(self, health: Health, failed: Callable[[AgentStopped], None]) -> None:  # noqa: B027
+        """Learn, before `open`, whom to tell what is away and that the agent cannot go on.
+
+        For an agent with threads of its own; what `handle` raises is told anyhow.
+        """
+
+    def documents(self) -> Mapping[str, Callable[[], object]]:
+        """Return what its health endpoint answers with beside health and metrics: by path, what is made JSON of.
+
+        Called from threads of the endpoint, at any time after the construction.
+        """
+        return {}
 
     def open(self) -> None:  # noqa: B027  (an agent may need nothing)
         """Connect and load. A typed error here ends the process before it joins the group."""

@@ -6,11 +6,13 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Lock, Thread
 from time import monotonic
+from types import MappingProxyType
 
 import orjson
 
 from agents.runtime.metrics import METRICS_CONTENT_TYPE, Metrics
 
+Documents = Mapping[str, Callable[[], object]]
 _POLL_S = 0.1
 """How late the endpoint notices that it is to close, seconds."""
 
@@ -95,10 +97,20 @@ class Health:
 
 
 class HealthEndpoint:
-    """HTTP: `/health` (all), `/health/live`, `/health/ready` (200 or 503), `/metrics` (Prometheus)."""
+    """HTTP: `/health` (all), `/health/live`, `/health/ready` (200 or 503), `/metrics` (Prometheus), and documents.
 
-    def __init__(self, health: Health, metrics: Metrics, host: str, port: int) -> None:
-        self._server = ThreadingHTTPServer((host, port), _handler(health, metrics))
+    Args:
+        health: what is told.
+        metrics: what is counted.
+        host: where to listen.
+        port: 0 takes a free one.
+        documents: by path, what returns a document, of which JSON is made.
+    """
+
+    def __init__(
+        self, health: Health, metrics: Metrics, host: str, port: int, documents: Documents = MappingProxyType({})
+    ) -> None:
+        self._server = ThreadingHTTPServer((host, port), _handler(health, metrics, documents))
         self._server.daemon_threads = True
         self._thread = Thread(target=self._server.serve_forever, args=(_POLL_S,), name="health", daemon=True)
         self._thread.start()
@@ -116,7 +128,7 @@ class HealthEndpoint:
         self._thread.join()
 
 
-def _handler(health: Health, metrics: Metrics) -> type[BaseHTTPRequestHandler]:
+def _handler(health: Health, metrics: Metrics, documents: Documents) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         server_version = "fleet"
         sys_version = ""
@@ -126,6 +138,9 @@ def _handler(health: Health, metrics: Metrics) -> type[BaseHTTPRequestHandler]:
             path = self.path.partition("?")[0]
             if path == "/metrics":
                 self._answer(HTTPStatus.OK, METRICS_CONTENT_TYPE, metrics.render())
+                return
+            if path in documents:
+                self._answer(HTTPStatus.OK, "application/json", orjson.dumps(documents[path]()))
                 return
             report = health.report()
             good = {"/health": report.ready, "/health/live": report.alive, "/health/ready": report.ready}

@@ -115,6 +115,15 @@ class Metrics:
         self.unseen = self._counter(
             "fleet_frames_unseen", "Frames that a face detector answered with no number.", ("model",)
         )
+        self.streams = self._gauge(
+            "fleet_streams", "Live streams of this worker, by how pulling them goes.", ("phase",)
+        )
+        self.stream_frames = self._counter(
+            "fleet_stream_frames", "Sampled frames of live streams: published, or dropped since stale.", ("fate",)
+        )
+        self.stream_connections_ended = self._counter(
+            "fleet_stream_connections_ended", "Connections to live streams that ended, by why.", ("reason",)
+        )
         self.verdicts = self._counter("fleet_verdicts", "Verdicts published.", ("outcome", "label"))
         self.rows = self._counter("fleet_rows_written", "Rows written to Postgres.", ("table",))
         self.inference_batch = Histogram(

@@ -37,6 +37,7 @@ class AgentProcess:
         self._metrics = metrics
         self._loop: ConsumerLoop | None = None
         self._stopped = False
+        self._failure: AgentStopped | None = None
         self.health = Health(agent.name, metrics, settings.runtime.stalled_after_s)
 
     def stop(self) -> None:
@@ -44,6 +45,13 @@ class AgentProcess:
         self._stopped = True
         if self._loop is not None:
             self._loop.stop()
+
+    def fail(self, error: AgentStopped) -> None:
+        """Drain and end with this error. Safe to call from another thread."""
+        self._failure = error
+        self._stopped = True
+        if self._loop is not None:
+            self._loop.fail(error)
 
     def run(self) -> None:
         """Open the agent, consume, and close it.
@@ -53,13 +61,16 @@ class AgentProcess:
         """
         runtime = self._settings.runtime
         endpoint = (
-            HealthEndpoint(self.health, self._metrics, runtime.health_host, runtime.health_port)
+            HealthEndpoint(
+                self.health, self._metrics, runtime.health_host, runtime.health_port, self._agent.documents()
+            )
             if runtime.health_port >= 0
             else None
         )
         if endpoint is not None:
             _log.info("%s: health and metrics at %s", self._agent.name, endpoint.url)
         try:
+            self._agent.watched(self.health, self.fail)
             self._agent.open()
             self._consume()
         finally:
@@ -117,7 +128,9 @@ class AgentProcess:
             backoff=backoff,
             draining=workers.stop_waiting,
         )
-        if self._stopped:
+        if self._failure is not None:
+            loop.fail(self._failure)
+        elif self._stopped:
             loop.stop()
         workers.start()
         try:

@@ -152,6 +152,18 @@ def test_another_path_is_not_found(endpoint: HealthEndpoint, path: str) -> None:
     assert asked(endpoint, path).status == 404
 
 
+def test_an_agents_own_documents_are_answered_beside_it(health: Health, metrics: Metrics) -> None:
+    streams: list[str] = []
+    endpoint = HealthEndpoint(health, metrics, "127.0.0.1", 0, {"/streams": lambda: streams})
+    try:
+        assert orjson.loads(asked(endpoint, "/streams").data) == []
+        streams.append("a")
+        assert orjson.loads(asked(endpoint, "/streams?all").data) == ["a"]
+        assert asked(endpoint, "/streams/a").status == 404
+    finally:
+        endpoint.close()
+
+
 def test_a_query_does_not_change_the_path(health: Health, endpoint: HealthEndpoint) -> None:
     health.enter("running")
     assert asked(endpoint, "/health?verbose=1").status == 200
