@@ -12,17 +12,15 @@ from agents.demo.exceptions import VerdictsLate
 from agents.demo.media import DemoMedia, build
 from agents.demo.pipeline import publish, upload_events
 from agents.demo.rows import await_rows
+from agents.demo.steps import create, pull, start
 from agents.demo.view import DemoView
 from agents.following import Follower, Uploads
 from agents.local import EmbeddedStack
 from agents.local.folder import RunFolder
-from agents.model_set import chosen
-from agents.preparation import embedded_stack, prepare, settings_at
-from agents.report.wording import counted
+from agents.preparation import embedded_stack, settings_at
 from agents.runtime.clients import connection
 from agents.runtime.deadline import Deadline
-from agents.settings import ModelSettings, Settings, load_settings
-from models.sources import cached_path, resolve
+from agents.settings import Settings, load_settings
 from schemas.media import MediaUpload
 from topics.catalogue import UPLOADS
 
@@ -83,10 +81,10 @@ class Demo:
         with ExitStack() as undo:
             stack = embedded_stack(load_settings(), self._servers)
             undo.callback(stack.stop)
-            self._start(stack)
+            start(self._view, stack)
             settings = settings_at(stack.urls)
-            self._prepare(settings)
-            self._pull(settings.models)
+            create(self._view, settings)
+            pull(self._view, settings.models)
             with self._view.step("starting the agents") as step:
                 # They load and join while the media are built.
                 agents = undo.enter_context(DemoAgents(_AGENTS, self._environment(stack), self._logs))
@@ -119,27 +117,6 @@ class Demo:
         lines = "".join(f"{verdict.model_dump_json()}\n" for verdict in self._uploads.verdicts)
         (target / "verdicts.jsonl").write_text(lines)
         self.copy_logs(target)
-
-    def _start(self, stack: EmbeddedStack) -> None:
-        with self._view.step("starting broker, key-value store and database") as step:
-            stack.start()
-            started = ", ".join(server.name for server in stack.servers)
-            step.came = f"started: {started}" if started else "every server was given by its URL"
-
-    def _prepare(self, settings: Settings) -> None:
-        with self._view.step("creating topics and tables") as step:
-            prepared = prepare(settings)
-            topics, migrations = len(prepared.topics.created), len(prepared.migrations)
-            step.came = f"{counted(topics, 'topic')} created, {counted(migrations, 'migration')} applied"
-
-    def _pull(self, models: ModelSettings) -> None:
-        entries = chosen(models)
-        missing = [entry.name for entry in entries if not cached_path(entry, models.cache).exists()]
-        with self._view.step("fetching and checking the models") as step:
-            for entry in entries:
-                resolve(entry, models.cache, offline=models.offline, on_progress=step.progress)
-            how = f"{', '.join(missing)} fetched" if missing else "no download needed"
-            step.came = f"models: {', '.join(entry.name for entry in entries)} ({how})"
 
     def _environment(self, stack: EmbeddedStack) -> dict[str, str]:
         return {

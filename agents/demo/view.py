@@ -1,72 +1,28 @@
 """What the demo shows: live on a terminal, line by line elsewhere."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
-from time import monotonic
+from contextlib import contextmanager
 
-from rich.console import Console, Group, RenderableType
-from rich.filesize import decimal
+from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.padding import Padding
-from rich.rule import Rule
-from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
 from agents.demo.media import DemoMedia
 from agents.demo.rows import Row
+from agents.demo.steps import StepView
 from agents.following import Upload
 from agents.report.cards import LABEL_STYLES, verdict_card
 from agents.report.progress import ProgressLines, UploadProgress
-from models.sources import Progress
 from schemas.verdict import Label, Verdict
 
 _STATE_STYLES = {"running": "green", "starting": "dim", "joining": "dim", "draining": "yellow", "ended": "red"}
 _ALTERED_FACE_ROLES = frozenset({"screen", "primary"})
 
 
-class Step:
-    """One step of the demo. `came` is what it says of itself in the end."""
-
-    def __init__(self, doing: str, status: Status | None) -> None:
-        self.came = doing
-        self._status = status
-
-    def progress(self, progress: Progress) -> None:
-        """Show how far a download is."""
-        if self._status is not None:
-            of = "" if progress.total is None else f" of {decimal(progress.total)}"
-            self._status.update(f"{progress.step} {progress.entry}: {decimal(progress.done)}{of}")
-
-
-class DemoView:
-    """Everything that the demo prints.
-
-    Args:
-        console: where to. Without a terminal nothing moves, and every step is a line.
-        started: when the demo began, on `clock`.
-        clock: seconds.
-    """
-
-    def __init__(self, console: Console, started: float, clock: Callable[[], float] = monotonic) -> None:
-        self._console = console
-        self._clock = clock
-        self._started = started
-
-    @property
-    def elapsed_s(self) -> float:
-        """Seconds since the demo began."""
-        return self._clock() - self._started
-
-    @contextmanager
-    def step(self, doing: str) -> Iterator["Step"]:
-        """Show that something is under way, and when it ended well, what came of it."""
-        status = Status(doing, console=self._console) if self._console.is_terminal else None
-        step = Step(doing, status)
-        with status or nullcontext():
-            yield step
-        line = Text().append("✓ ", "green").append(f"{self.elapsed_s:5.1f} s  ", "dim").append(step.came)
-        self._console.print(line, soft_wrap=True)
+class DemoView(StepView):
+    """Everything that the demo of uploads prints."""
 
     @contextmanager
     def following(self, uploads: Sequence[Upload]) -> Iterator[Callable[[Mapping[str, str]], None]]:
@@ -95,13 +51,13 @@ class DemoView:
 
     def verdicts(self, media: Sequence[DemoMedia], verdicts: Sequence[Verdict]) -> None:
         """Show each verdict as a card."""
-        self._heading("Verdicts, as published on deepfake.verdicts")
+        self.heading("Verdicts, as published on deepfake.verdicts")
         for each, verdict in zip(media, verdicts, strict=True):
             self._console.print(verdict_card(verdict, f"{each.path.name}: {_truth(each)}"))
 
     def rows(self, rows: Sequence[Row]) -> None:
         """Show what was read back from Postgres."""
-        self._heading("Rows, as read back from deepfake_detection.analysis_results")
+        self.heading("Rows, as read back from deepfake_detection.analysis_results")
         table = Table(box=None, pad_edge=False, header_style="bold")
         for heading in ("verdict_id", "content_id", "label"):
             table.add_column(heading, no_wrap=True)
@@ -121,25 +77,17 @@ class DemoView:
 
     def limits(self, media: Sequence[DemoMedia], verdicts: Sequence[Verdict]) -> None:
         """Say what these verdicts can tell, and what they cannot."""
-        self._heading("What this tells, and what it does not")
+        self.heading("What this tells, and what it does not")
         sentences = Table.grid(padding=(0, 1))
         for sentence in limits(media, verdicts):
             sentences.add_row("•", Text(sentence))
         self._console.print(sentences)
-
-    def logs_kept(self, folder: str) -> None:
-        """Say where logs lie."""
-        self._console.print(f"logs of servers and agents: {folder}", style="yellow", markup=False, soft_wrap=True)
 
     def done(self, count: int) -> None:
         """Say that all went well, and how long it took."""
         self._console.print()
         said = f"{count} uploads in, {count} verdicts out, {count} rows in Postgres, in {self.elapsed_s:.1f} s"
         self._console.print(Text().append("✓ ", "bold green").append(said, "bold"))
-
-    def _heading(self, text: str) -> None:
-        self._console.print()
-        self._console.print(Rule(Text(text, "bold"), align="left", style="bright_black"))
 
 
 def limits(media: Sequence[DemoMedia], verdicts: Sequence[Verdict]) -> list[str]:
