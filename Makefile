@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 BROKER ?= embedded
 WORKERS ?= 3
 
-.PHONY: help install lock generate check test test-unit test-pipeline kafka demo bench bench-inference bench-gpu bench-quick clean
+.PHONY: help install lock generate check test test-unit test-pipeline kafka demo demo-live bench bench-inference bench-gpu bench-quick clean
 
 help:              ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 18
@@ -23,6 +23,9 @@ install: $(STAMP)  ## create .venv from the hashed lock
 
 demo: $(STAMP)     ## the whole way on this machine: upload events in, stored verdicts out
 	@$(BIN)/fleet demo
+
+demo-live: $(STAMP) ## a manipulated live stream, alerted and kept out (needs nginx with its RTMP module)
+	@$(BIN)/fleet demo-live
 
 test: test-unit test-pipeline  ## all tests; BROKER=apache for the pipeline on real Apache Kafka
 

@@ -103,6 +103,28 @@ def demo(
     run_demo(keep, timeout, started)
 
 
+@app.command(name="demo-live", rich_help_panel="Try")
+def demo_live(
+    keep: Annotated[
+        Path | None,
+        typer.Option(help="Copy clips and logs to this folder.", file_okay=False, show_default=False),
+    ] = None,
+    timeout: Annotated[float, typer.Option(min=1.0, help="Give up after so many seconds.")] = 120.0,
+) -> None:
+    """Block a manipulated live stream once, on this machine, and leave another one alone.
+
+    Two publishers at one RTMP server (nginx with its RTMP module, from the system's packages): an untouched clip and
+    one with the face re-blended. Both are pulled, scored and remembered; the manipulated one is alerted, denied,
+    kicked, confirmed gone, and refused when it comes back.
+
+    Example: [cyan]fleet demo-live[/]
+    """
+    started = monotonic()
+    from agents.cli.demo import demo_live as run_demo
+
+    run_demo(keep, timeout, started)
+
+
 @app.command(rich_help_panel="Try")
 def scan(
     paths: Annotated[

@@ -43,12 +43,16 @@ class CommandFailed(Exception):
 
 CODES = {
     "agents.settings.SettingsInvalid": ExitCode.SETTINGS_INVALID,
+    "agents.evidence_store.EvidenceError": ExitCode.SETTINGS_INVALID,
+    "agents.notifying.signing.SecretUnusable": ExitCode.SETTINGS_INVALID,
     "agents.runtime.exceptions.Unavailable": ExitCode.UNAVAILABLE,
     "agents.runtime.exceptions.AgentStopped": ExitCode.AGENT_STOPPED,
     "agents.migrations.MigrationFailed": ExitCode.DATABASE_INVALID,
     "agents.placement.DevicesInvalid": ExitCode.USAGE,
     "agents.demo.exceptions.ExtraMissing": ExitCode.USAGE,
     "agents.demo.exceptions.VerdictsLate": ExitCode.TIMED_OUT,
+    "agents.demo.exceptions.LiveDemoLate": ExitCode.TIMED_OUT,
+    "agents.demo.exceptions.LiveServerMissing": ExitCode.USAGE,
     "agents.demo.exceptions.DemoError": ExitCode.DEMO_INCOMPLETE,
     "agents.local.exceptions.LocalStackError": ExitCode.STACK_FAILED,
     "models.exceptions.SourceUnavailable": ExitCode.UNAVAILABLE,

@@ -19,13 +19,19 @@ _DRAIN_S = 10.0
 _ABORT_S = 1.0
 """How long agents may take to end where the demo is broken off: their work is lost with their servers anyway."""
 _LOG_LINES = 8
+_DOOR = "door"
+"""Answers about its health where it answers live servers."""
 
 
 class DemoAgents:
     """Runs agents while it is entered; afterwards they have drained, or where that was broken off, ended."""
 
-    def __init__(self, names: Sequence[str], environment: Mapping[str, str], logs: Path) -> None:
-        self._ports = dict(zip(names, choose_ports(len(names)), strict=True))
+    def __init__(
+        self, names: Sequence[str], environment: Mapping[str, str], logs: Path, ports: Mapping[str, int] | None = None
+    ) -> None:
+        given = ports or {}
+        free = iter(choose_ports(len(names) - len(given)))
+        self._ports = {name: given[name] if name in given else next(free) for name in names}
         self._environment = environment
         self._logs = logs
         self._processes: dict[str, WorkerProcess] = {}
@@ -34,6 +40,8 @@ class DemoAgents:
         try:
             for name, port in self._ports.items():
                 health = {"FLEET_RUNTIME__HEALTH_HOST": LOOPBACK, "FLEET_RUNTIME__HEALTH_PORT": str(port)}
+                if name == _DOOR:
+                    health = {"FLEET_DOOR__PORT": str(port)}
                 worker = Worker(name, name, {**self._environment, **health})
                 with self._log(name).open("wb") as log:
                     # Its servers end with this process as well: there is nothing to drain to.
@@ -75,7 +83,7 @@ class DemoAgents:
         if report["away"]:
             return f"waiting for {', '.join(report['away'])}"
         # It runs, but has not been given anything to do yet.
-        if report["state"] == "running" and not report["partitions"]:
+        if report["state"] == "running" and not report["partitions"] and name != _DOOR:
             return "joining"
         return str(report["state"])
 

@@ -15,3 +15,11 @@ class RowsDiffer(DemoError):
 
 class ExtraMissing(DemoError):
     """Something is not installed that only the demo needs."""
+
+
+class LiveDemoLate(DemoError):
+    """What the live demo is to show did not come about in the time given."""
+
+
+class LiveServerMissing(DemoError):
+    """There is no RTMP server to run the live demo with."""

@@ -6,7 +6,7 @@ blended back over itself, shifted in colour, as coarse as a small network would 
 leaves the traces of a face swap, plain ones on purpose, and nobody's face is swapped.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from math import cos, pi, sin
@@ -68,6 +68,27 @@ def build(folder: Path) -> tuple[DemoMedia, ...]:
         _write_still(still, frames[len(frames) // 2][0])
         media += [DemoMedia(path.stem, path, frames is altered) for path in (clip, still)]
     return tuple(sorted(media, key=lambda each: (each.path.suffix, each.altered)))
+
+
+def build_live(folder: Path) -> tuple[DemoMedia, DemoMedia]:
+    """Write the two clips as a camera's encoder would send them: a key frame each second, no frame out of order.
+
+    Raises:
+        ExtraMissing: matplotlib is not installed.
+    """
+    untouched = list(_camera(_photograph()))
+    clips = []
+    for name, altered in (("untouched", False), ("re-blended", True)):
+        frames = (
+            reblended(frame, face, number) if altered else frame for number, (frame, face) in enumerate(untouched)
+        )
+        path = folder / f"live-{name}.mp4"
+        # Forth and back, so that it goes on without a cut.
+        there = list(frames)
+        _write_clip(path, iter(there + there[::-1]), {"g": str(FPS), "bf": "0", "tune": "zerolatency"})
+        clips.append(DemoMedia(name, path, altered))
+    first, second = clips
+    return first, second
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,10 +177,11 @@ def _soft_ellipse(shape: tuple[int, int], face: Ellipse) -> NDArray[np.float32]:
     return np.asarray(cv2.GaussianBlur(mask, (0, 0), face.axes[0] / 8), np.float32)[..., None]
 
 
-def _write_clip(path: Path, frames: Iterator[Image]) -> None:
+def _write_clip(path: Path, frames: Iterator[Image], more: Mapping[str, str] | None = None) -> None:
+    # One thread: the bytes of x264 depend on how many there are.
+    options = {"crf": _CRF, "preset": "veryfast", "threads": "1", **(more or {})}
     with av.open(str(path), "w", format="mp4") as container:
-        # One thread: the bytes of x264 depend on how many there are.
-        stream = container.add_stream("libx264", rate=FPS, options={"crf": _CRF, "preset": "veryfast", "threads": "1"})
+        stream = container.add_stream("libx264", rate=FPS, options=options)
         stream.width = stream.height = SIDE
         stream.pix_fmt = "yuv420p"
         stream.time_base = Fraction(1, FPS)

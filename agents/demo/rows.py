@@ -7,6 +7,7 @@ from uuid import UUID
 
 from agents.database import connect, typed_errors
 from agents.demo.exceptions import RowsDiffer, VerdictsLate
+from agents.demo.live_story import LiveStory
 from agents.runtime.deadline import Deadline
 from agents.settings import PostgresSettings
 from schemas.verdict import Verdict
@@ -57,4 +58,40 @@ def await_rows(postgres: PostgresSettings, verdicts: Sequence[Verdict], deadline
                 return rows
             if deadline.expired:
                 raise VerdictsLate(f"{len(rows)} of {len(verdicts)} verdicts are in Postgres")
+            sleep(_POLL_S)
+
+
+@dataclass(frozen=True, slots=True)
+class LiveRows:
+    """How many rows speak of the live demo's streams."""
+
+    verdicts: int
+    alerts: int
+    actions: int
+
+
+_LIVE_QUERY = """
+SELECT (SELECT count(*) FROM deepfake_detection.analysis_results WHERE content_id = ANY(%(ids)s)),
+       (SELECT count(*) FROM deepfake_detection.alerts WHERE subject = ANY(%(ids)s)),
+       (SELECT count(*) FROM deepfake_detection.actions WHERE subject = ANY(%(ids)s)),
+       (SELECT count(*) FROM deepfake_detection.actions WHERE alert_id = %(alert)s AND state = 'confirmed')
+"""
+
+
+def await_live_rows(postgres: PostgresSettings, story: LiveStory, deadline: Deadline) -> LiveRows:
+    """Return how many rows there are, as soon as the confirmed block is among them.
+
+    Raises:
+        VerdictsLate: it was not there in time.
+    """
+    (alert_id,) = {stream.alert.alert_id for stream in story.streams if stream.alert is not None}
+    asked = {"ids": [stream.stream_id for stream in story.streams], "alert": alert_id}
+    with typed_errors(), connect(postgres) as connection:
+        while True:
+            row = connection.execute(_LIVE_QUERY, asked).fetchone()
+            verdicts, alerts, actions, confirmed = (int(str(cell)) for cell in row or (0, 0, 0, 0))
+            if confirmed and verdicts:
+                return LiveRows(verdicts, alerts, actions)
+            if deadline.expired:
+                raise VerdictsLate("the confirmed block has no row in time")
             sleep(_POLL_S)
