@@ -1,17 +1,20 @@
 """Every kind of live server, and those of the settings."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 
 from agents.blocking.servers.api import Api
+from agents.blocking.servers.mediamtx import MediaMtxManners, MediaMtxServer
 from agents.blocking.servers.nginx_rtmp import NginxRtmpManners, NginxRtmpServer
+from agents.blocking.servers.node_media_server import NodeMediaManners, NodeMediaServer
 from agents.blocking.servers.server import LiveServer, Manners
+from agents.blocking.servers.srs import SrsManners, SrsServer
 from agents.settings import BlockingSettings, LiveServerSettings
 
-_SERVERS: Mapping[str, Callable[[Sequence[Api]], LiveServer]] = {
-    "nginx-rtmp": NginxRtmpServer,
-}
 MANNERS: Mapping[str, Manners] = {
     "nginx-rtmp": NginxRtmpManners(),
+    "srs": SrsManners(),
+    "mediamtx": MediaMtxManners(),
+    "node-media-server": NodeMediaManners(),
 }
 """By kind."""
 
@@ -22,9 +25,17 @@ def live_servers(settings: BlockingSettings) -> Mapping[str, LiveServer]:
 
 
 def _server(settings: LiveServerSettings, timeout_s: float) -> LiveServer:
-    return _SERVERS[settings.kind](
-        [
-            Api(url, timeout_s, username=settings.username, password=settings.password, token=settings.token)
-            for url in settings.api_urls
-        ]
-    )
+    if settings.kind == "node-media-server":
+        plain = [Api(url, timeout_s, token=settings.token) for url in settings.api_urls]
+        return NodeMediaServer(plain, settings.username, settings.password)
+    apis = [
+        Api(url, timeout_s, username=settings.username, password=settings.password, token=settings.token)
+        for url in settings.api_urls
+    ]
+    match settings.kind:
+        case "nginx-rtmp":
+            return NginxRtmpServer(apis)
+        case "srs":
+            return SrsServer(apis)
+        case "mediamtx":
+            return MediaMtxServer(apis)
