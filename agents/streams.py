@@ -36,6 +36,7 @@ class Streams(Agent):
     """
 
     name: ClassVar[str] = "streams"
+    produces = (catalogue.FRAMES, catalogue.STREAM_STATES)
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         self._settings = settings

@@ -10,9 +10,10 @@ from time import monotonic
 from typing import get_args
 
 from agents.live.asked import AskedUnreadable
+from agents.pulling.course import PullView
 from agents.pulling.leases import Lease, Leases
 from agents.pulling.outlet import Outlet
-from agents.pulling.pull import Pull, PullView
+from agents.pulling.pull import Pull
 from agents.pulling.registry import Registry
 from agents.runtime.deadline import Deadline
 from agents.runtime.exceptions import AgentStopped, Unavailable

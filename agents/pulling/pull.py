@@ -2,22 +2,21 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from threading import Condition, Thread
 from time import monotonic
 from typing import NoReturn
 
 from agents.pulling.births import Nursery, Puller
+from agents.pulling.course import Course, PullView
 from agents.pulling.exceptions import Trouble
 from agents.pulling.leases import Lease
 from agents.pulling.outlet import FrameQueue, Outlet
-from agents.pulling.pace import Pace
 from agents.pulling.places import Guard
 from agents.pulling.retries import Retries
-from agents.pulling.wire import Broken, Opened, Pulse, Silent, Still, Task
+from agents.pulling.wire import Broken, Said, Silent, Still, Task
 from agents.runtime.metrics import Metrics
 from agents.settings import StreamsSettings
-from schemas.stream import StreamControl, StreamPhase
+from schemas.stream import StreamControl
 from topics.live_frames import LARGEST_BYTES
 
 _log = logging.getLogger(__name__)
@@ -26,24 +25,6 @@ _GRACE_S = 2.0
 """How much longer than FFmpeg's own timeouts a puller process may be silent before it is killed, seconds."""
 _ENVELOPE_BYTES = 4_096
 """Of a message that a still is in: the topic takes so many bytes with it."""
-_STALLED_S = 3.0
-"""After so long without video a stream counts as stalled, seconds."""
-
-
-@dataclass(frozen=True, slots=True)
-class PullView:
-    """How pulling a stream goes at a moment; the fields are those of `schemas.stream.StreamState`."""
-
-    phase: StreamPhase
-    reason: str
-    connections: int
-    next_seq: int
-    received_fps: float
-    published_fps: float
-    dropped: int
-    codec: str
-    width: int
-    height: int
 
 
 class Pull:
@@ -80,21 +61,13 @@ class Pull:
         self._nursery = nursery
         self._metrics = metrics
         self._changed = changed
-        self._clock = clock
+        self._course = Course(clock)
         self._lock = Condition()
         self._queue = FrameQueue(outlet, lease, self._published, self._dropped, clock)
         self._retries = Retries(settings.retry_s, settings.retry_most_s, settings.steady_s)
         self._puller: Puller | None = None
         self._ended = False
         self._again = False
-        self._reason = ""
-        self._opened: Opened | None = None
-        self._connections = 0
-        self._drops = 0
-        self._live_since_s: float | None = None
-        self._came_s: float | None = None
-        self._was_live = False
-        self._in, self._out = Pace(), Pace()
         self._thread = Thread(target=self._run, name=f"pull {control.stream_id}", daemon=True)
 
     def start(self) -> None:
@@ -112,6 +85,7 @@ class Pull:
     def end(self) -> None:
         """Publish nothing more, and end the process. Does not wait for it."""
         self._queue.close()
+        self._course.end()
         with self._lock:
             self._ended = True
             self._let_go()
@@ -133,36 +107,10 @@ class Pull:
 
     def view(self) -> PullView:
         """Return how it goes."""
-        now_s = self._clock()
-        with self._lock:
-            phase: StreamPhase
-            reason = self._reason
-            if self._ended:
-                phase = "ended"
-            elif not self._was_live:
-                phase = "connecting"
-            elif self._came_s is None or now_s - self._came_s > _STALLED_S:
-                phase = "stalled"
-                reason = reason or "no video comes"
-            else:
-                phase, reason = "live", ""
-            opened = self._opened or Opened("", 0, 0)
-            return PullView(
-                phase,
-                reason,
-                self._connections,
-                self.lease.next_seq,
-                round(self._in.rate(now_s), 2),
-                round(self._out.rate(now_s), 2),
-                self._drops,
-                opened.codec,
-                opened.width,
-                opened.height,
-            )
+        return self._course.view(self.lease.next_seq)
 
     def _run(self) -> None:
         while not self._ended:
-            live_s = 0.0
             try:
                 self._connect()
             except Trouble as caught:
@@ -170,17 +118,15 @@ class Pull:
             except Exception as error:  # noqa: BLE001  (the thread's death must be told: as the stream's state)
                 _log.exception("stream %s: pulling failed", self.control.stream_id)
                 trouble = Trouble("died", f"pulling failed ({type(error).__name__})")
-            if self._live_since_s is not None:
-                live_s = self._clock() - self._live_since_s
-            self._pause(trouble, live_s)
+            self._pause(trouble)
 
-    def _pause(self, trouble: Trouble, live_s: float) -> None:
+    def _pause(self, trouble: Trouble) -> None:
         with self._lock:
-            self._live_since_s = self._came_s = None
             if self._ended:
                 return
-            self._reason = str(trouble)
+            live_s = self._course.break_off(trouble)
             if self._again:
+                # Its process was killed for something else to be pulled.
                 self._again = False
                 return
             pause_s = self._retries.pause(trouble, live_s)
@@ -197,8 +143,8 @@ class Pull:
         Raises:
             Trouble: always, in the end: why it is over.
         """
+        self._course.connect()
         with self._lock:
-            self._connections += 1
             control = self.control
         place = self._guard.place(control.url or "")
         settings = self._settings
@@ -242,36 +188,20 @@ class Pull:
         except Broken as error:
             raise Trouble("died", f"the puller process ended ({error})") from error
 
-    def _note(self, said: "Opened | Pulse | Still") -> None:
-        now_s = self._clock()
-        before = self._was_live, self._live_since_s, self._opened
-        with self._lock:
-            match said:
-                case Opened():
-                    self._opened = said
-                    self._reason = ""
-                case Pulse():
-                    self._in.add(now_s, said.received)
-                    if self._live_since_s is not None:
-                        self._came_s = now_s
-                case Still():
-                    self._was_live = True
-                    self._came_s = now_s
-                    self._live_since_s = self._live_since_s or now_s
-                    if self._opened is not None:
-                        self._opened = replace(self._opened, width=said.width, height=said.height)
+    def _note(self, said: Said) -> None:
+        changed = self._course.hear(said)
         if isinstance(said, Still):
             self._queue.put(said)
-        if (self._was_live, self._live_since_s, self._opened) != before:
+        if changed:
             self._changed()
 
     def _published(self) -> None:
         self._metrics.stream_frames.labels("published").inc()
-        self._out.add(self._clock())
+        self._course.publish()
 
     def _dropped(self, count: int) -> None:
-        self._drops += count
         self._metrics.stream_frames.labels("dropped").inc(count)
+        self._course.drop(count)
 
 
 def _what(control: StreamControl) -> tuple[str | None, float, int | None]:

@@ -11,6 +11,7 @@ from agents.scorer import Scorer
 from agents.segments import Segments
 from agents.settings import Settings
 from agents.sink import Sink
+from agents.streams import Streams
 from agents.uploads import Uploads
 from topics.asyncapi import consumers, producers
 from topics.catalogue import SEGMENTS_BULK, STEERING, TOPICS, Topic
@@ -21,8 +22,9 @@ NEVER_OPENED = cast("Scorer", object())
 BUILT: Sequence[Callable[[], Agent]] = (
     lambda: Segments(SETTINGS, NEVER_OPENED, Metrics()),
     lambda: Sink(SETTINGS, Metrics()),
+    lambda: Streams(SETTINGS, Metrics()),
 )
-AGENTS: Sequence[type[Agent]] = (Uploads, Segments, Sink)
+AGENTS: Sequence[type[Agent]] = (Uploads, Segments, Sink, Streams)
 
 
 def written_by(agent: type[Agent]) -> set[Topic]:
@@ -34,7 +36,7 @@ def test_an_agent_writes_the_topics_that_the_catalogue_says(agent: type[Agent]) 
     assert set(agent.produces) == written_by(agent)
 
 
-@pytest.mark.parametrize("build", BUILT, ids=["segments", "sink"])
+@pytest.mark.parametrize("build", BUILT, ids=["segments", "sink", "streams"])
 def test_an_agent_reads_the_topics_that_the_catalogue_says(build: Callable[[], Agent]) -> None:
     agent = build()
     read = {topic for lane in agent.lanes for topic in lane.topics}

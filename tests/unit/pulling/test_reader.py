@@ -1,17 +1,13 @@
 """What a puller makes of a stream: little is decoded, what it samples fits, and its end has a kind."""
 
-import http.server
 import itertools
 import socket
 import ssl
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from threading import Thread
 
-import av
 import numpy as np
 import pytest
 from PIL import Image
@@ -20,6 +16,7 @@ from agents.pulling.exceptions import Trouble
 from agents.pulling.places import Guard
 from agents.pulling.reader import Reader
 from agents.pulling.wire import Opened, Said, Still, Task
+from tests.support.hls import serving, write_playlist
 from tests.support.media import Clip, MediaFolder, marked_number
 
 CLIP = Clip(width=320, height=240, fps=25, frames=150, gop=25)
@@ -168,39 +165,6 @@ def test_a_puller_that_falls_behind_decodes_key_frames_alone(media: MediaFolder)
 
 
 class TestHls:
-    @contextmanager
-    def serving(self, folder: Path, address: str) -> Iterator[tuple[str, list[str]]]:
-        asked: list[str] = []
-
-        class Handler(http.server.SimpleHTTPRequestHandler):
-            def __init__(self, *given: object) -> None:
-                super().__init__(*given, directory=str(folder))  # type: ignore[arg-type]
-
-            def log_message(self, format: str, *_: object) -> None:  # noqa: A002
-                asked.append(self.path)
-
-        server = http.server.ThreadingHTTPServer((address, 0), Handler)
-        thread = Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-        thread.start()
-        try:
-            yield f"http://{address}:{server.server_port}", asked
-        finally:
-            server.shutdown()
-            server.server_close()
-            thread.join()
-
-    def playlist(self, folder: Path, clip: Path) -> Path:
-        """Segments of a second of a clip, and their playlist."""
-        path = folder / "list.m3u8"
-        options = {"hls_time": "1", "hls_list_size": "0"}
-        with av.open(str(clip)) as source, av.open(str(path), "w", format="hls", options=options) as target:
-            stream = target.add_stream_from_template(source.streams.video[0])
-            for packet in source.demux(video=0):
-                if packet.dts is not None:
-                    packet.stream = stream
-                    target.mux(packet)
-        return path
-
     def task(self, url: str, **fields: object) -> Task:
         return task(
             Path("/"), **{"url": url, "form": "hls", "web": True, "options": {"http_persistent": "0"}, **fields}
@@ -208,8 +172,8 @@ class TestHls:
 
     def test_is_pulled_at_the_pace_of_its_time_stamps(self, media: MediaFolder) -> None:
         clip = media.clip(Clip(width=320, height=240, fps=25, frames=50, gop=25))
-        self.playlist(media.folder, clip)
-        with self.serving(media.folder, "127.0.0.1") as (url, _):
+        write_playlist(media.folder / "list.m3u8", clip)
+        with serving(media.folder, "127.0.0.1") as (url, _):
             said, ended = pulled(self.task(f"{url}/list.m3u8", allow_private=True))
         found = stills(said)
         assert ended.kind == "ended"
@@ -223,8 +187,8 @@ class TestHls:
         inner.mkdir()
         (inner / "secret.ts").write_bytes(b"secret")
         with (
-            self.serving(media.folder, "127.0.0.1") as (url, asked),
-            self.serving(inner, "127.0.0.2") as (private, got),
+            serving(media.folder, "127.0.0.1") as (url, asked),
+            serving(inner, "127.0.0.2") as (private, got),
         ):
             media.write(
                 "evil.m3u8",
@@ -241,7 +205,7 @@ class TestHls:
         media.write(
             "evil.m3u8", f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nfile://{clip}\n#EXT-X-ENDLIST\n".encode()
         )
-        with self.serving(media.folder, "127.0.0.1") as (url, _):
+        with serving(media.folder, "127.0.0.1") as (url, _):
             said, ended = pulled(self.task(f"{url}/evil.m3u8", allow_private=True))
         assert said == []
         assert ended.kind in {"not_a_stream", "forbidden", "unreachable"}
