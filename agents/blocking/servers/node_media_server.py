@@ -89,6 +89,9 @@ async def _publishers(login: _LoggedIn, path: str) -> Sequence[str]:
     found = []
     for stream in list_in(object_in(_json(body, where), where).get("data"), "streams", where):
         publisher = stream.get("publisher")
+        # One that has gone is kept for half a minute, as `reconnecting`.
+        if stream.get("status") != "publishing":
+            continue
         if isinstance(publisher, dict) and is_named(path, text_in(stream, "app"), text_in(stream, "name")):
             found.append(text_in(publisher, "id"))
     return found
