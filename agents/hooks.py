@@ -45,7 +45,6 @@ _AT_ONCE = 32
 """Alerts that are acted on side by side."""
 _RETRIES_AT_ONCE = 64
 _SEVERITY = tuple(RiskLevel)
-_UNDELIVERABLE = "undeliverable"
 
 
 def _now() -> datetime:
@@ -149,7 +148,7 @@ class Hooks(FaustService):
         alert = message.event(Alert)
         target = next((each for each in await self._whom(alert) if each.id == retry.target), None)
         if target is None:
-            raise Reject(_UNDELIVERABLE, f"{retry.target}: the settings name it no more")
+            raise Reject("undeliverable", f"{retry.target}: the settings name it no more")
         await self._deliver(target, alert, message, retry.attempt, retry.first_at)
 
     async def _deliver(self, target: Target, alert: Alert, message: Incoming, attempt: int, first_at: datetime) -> None:
@@ -167,7 +166,7 @@ class Hooks(FaustService):
             again = self._retries.again(target.id, attempt, first_at, self._now(), outcome.asked_s)
         if again is None:
             why = f"{target.id}: {outcome.why}; given up after {attempt} attempts"
-            await self.bury(message, Reject(_UNDELIVERABLE, why), attempt)
+            await self.bury(message, Reject("undeliverable", why), attempt)
             detail = f"{outcome.why}; given up"
         else:
             retry, tier = again

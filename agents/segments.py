@@ -27,8 +27,6 @@ _AHEAD = 64
 workers, whose partitions are others. Half of it hides the half second that a resumed partition takes to give again."""
 _REPEATABLE = (Outcome.SCORED, Outcome.NO_FACE, Outcome.UNDECODABLE)
 """Outcomes that the same bytes will always have."""
-_POLICY_UNKNOWN = "policy_unknown"
-"""The dead-letter reason of a segment whose policy this worker does not have."""
 
 
 def _now() -> datetime:
@@ -113,7 +111,7 @@ class Segments(Agent):
         try:
             return self._policies.find(segment.policy)
         except PolicyUnknown as error:
-            raise Reject(_POLICY_UNKNOWN, str(error)) from error
+            raise Reject("policy_unknown", str(error)) from error
 
     def _decide(self, segment: Segment, results: Sequence[SegmentResult], policy: Policy) -> Verdict:
         started = perf_counter()

@@ -42,6 +42,11 @@ class Part(BaseModel):
     )
 
 
+def unchanged(document: dict[str, Any]) -> dict[str, Any]:
+    """Upgrade to a version that has only more fields, with defaults."""
+    return document
+
+
 class Event(Part):
     """A message of one of the fleet's topics.
 

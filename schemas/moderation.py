@@ -1,12 +1,13 @@
 """What follows a verdict: alerts, the actions taken on them, and the reviews of people."""
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, ClassVar, Literal
 from uuid import UUID
 
 from pydantic import Field
 
-from schemas.event import Event, Name, Part, Score, Timestamp
+from schemas.event import Event, Name, Part, Score, Timestamp, type_of_upgrade, unchanged
 from schemas.identity import derive
 from schemas.media import ContentType
 from schemas.verdict import Label, RiskLevel
@@ -63,6 +64,8 @@ class Alert(Event):
     """Something needs attention. Moderation tools and blocking hooks subscribe to it."""
 
     schema_name: ClassVar[str] = "alert"
+    schema_version: ClassVar[int] = 2
+    upgrades: ClassVar[Mapping[int, type_of_upgrade]] = {1: unchanged}
 
     alert_id: UUID
     """Derived from subject, episode and transition."""

@@ -1,11 +1,12 @@
 """Live streams: what operators and live servers ask of the fleet."""
 
+from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
-from schemas.event import Event, Name, Score, Timestamp
+from schemas.event import Event, Name, Score, Timestamp, type_of_upgrade, unchanged
 from schemas.identity import derive
 from schemas.media import DetectionLevel, Uri
 
@@ -21,6 +22,8 @@ class StreamControl(Event):
     """Start, change or stop watching a live stream."""
 
     schema_name: ClassVar[str] = "stream-control"
+    schema_version: ClassVar[int] = 2
+    upgrades: ClassVar[Mapping[int, type_of_upgrade]] = {1: unchanged}
 
     stream_id: Name
     """The platform's id of the stream."""

@@ -22,7 +22,7 @@ from tools.json_types import (
 )
 from topics.asyncapi import FILE_NAME
 from topics.catalogue import TOPICS
-from topics.headers import DEAD_LETTER_HEADERS, DEAD_LETTER_REASONS, EVENT_HEADERS, FRAME_HEADERS, Header
+from topics.headers import DEAD_LETTER_HEADERS, DEAD_LETTER_REASONS, EVENT_HEADERS, FRAME_HEADERS, RETRY_HEADERS, Header
 from topics.serialisation import schema_header
 
 _INTRODUCTION = f"""# Topics and messages
@@ -63,6 +63,13 @@ it is. Anyone's producer can write it.
 """
 
 
+_RETRIES = """### Retries
+
+A delivery of an alert that failed waits on one of the topics `deepfake.alerts.retry.…`, as the alert's own message with
+these headers beside its own, one message for each target.
+"""
+
+
 def page() -> str:
     """Return the page."""
     parts = _parts()
@@ -76,6 +83,8 @@ def page() -> str:
         _DEAD_LETTERS,
         _header_table(DEAD_LETTER_HEADERS),
         _table(("Reason", "Meaning"), ((f"`{name}`", meaning) for name, meaning in DEAD_LETTER_REASONS.items())),
+        _RETRIES,
+        _header_table(RETRY_HEADERS),
         _VERSIONS,
         "## Events\n",
         *(section for event in EVENTS.values() for section in _event(event)),

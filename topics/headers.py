@@ -90,6 +90,7 @@ DEAD_LETTER_REASONS = {
     "schema_version": "The value follows a newer version than this consumer reads, or one that is too old.",
     "frame_invalid": "A live frame lacks a header, its key or its still, or one of them cannot be.",
     "frame_too_large": "A live frame's still is larger than the topic takes.",
+    "policy_unknown": "The segment was planned with a policy that this worker does not have.",
     "undeliverable": "Somebody who was to be told of an alert could not be: refused, or given up.",
     "row_invalid": "The database refuses what it would become.",
     "handler_error": "The handler failed in a way that nobody foresaw, each time that it was tried.",

@@ -179,7 +179,7 @@ class LiveDemo:
                     topic,
                     key=stream.stream_id,
                     value=orjson.dumps(event),
-                    headers=[("schema", b"stream-control/1")],
+                    headers=[("schema", b"stream-control/2")],
                 )
             left = producer.flush(_PUBLISH_TIMEOUT_S)
             if left:
