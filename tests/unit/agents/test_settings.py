@@ -179,7 +179,7 @@ def test_a_tenant_s_policy_that_cannot_be_is_named_with_the_tenant(chosen: str) 
     ("name", "said"),
     [
         ("FLEET_KAFKA__BOOTSTRAP", "kafka.bootstrap: "),
-        ("FLEET_KAFFKA__TOPIC_PREFIX", "FLEET_KAFFKA__TOPIC_PREFIX: no such setting; sections are kafka, "),
+        ("FLEET_KAFFKA__TOPIC_PREFIX", "FLEET_KAFFKA__TOPIC_PREFIX: no such setting; sections are blocking, "),
         ("FLEET_KAFKA_TOPIC_PREFIX", "FLEET_KAFKA_TOPIC_PREFIX: no such setting"),
         ("FLEET_TOPIC_PREFIX", "FLEET_TOPIC_PREFIX: no such setting"),
     ],
