@@ -24,6 +24,7 @@ from bench import (
     families,
     inference,
     latency,
+    live,
     memory,
     opening,
     precision,
@@ -51,6 +52,7 @@ PARTS: Mapping[str, Callable[[Run], Section]] = {
     "storage": storage.measure,
     "windows": windows.measure,
     "crowd": crowd.measure,
+    "live": live.measure,
     "streams": streams.measure,
     "detectors": detectors.measure,
     "families": families.measure,
@@ -61,7 +63,7 @@ PARTS: Mapping[str, Callable[[Run], Section]] = {
     "temporal": temporal.measure,
     "providers": providers.measure,
 }
-SERVED = ("latency", "throughput", "memory", "runtime", "storage", "windows", "crowd", "streams")
+SERVED = ("latency", "throughput", "memory", "runtime", "storage", "windows", "crowd", "live", "streams")
 """Parts that need servers."""
 ON_GPU = ("families", "precision", "opening")
 """Parts that can be measured on a GPU."""

@@ -33,6 +33,7 @@ class Publisher:
         self._state: PublisherState = "connecting"
         self._refusals = 0
         self._sent = 0
+        self._started_at = 0.0
         self._detail = ""
         self._process: subprocess.Popen[str] | None = None
         self._thread = Thread(target=self._publish, name=f"publisher of {url}", daemon=True)
@@ -60,6 +61,12 @@ class Publisher:
         """Packets that the server has taken on the present connection, a fifth of a second ago."""
         with self._changed:
             return self._sent
+
+    @property
+    def started_at(self) -> float:
+        """When the packet of time 0 was due on the present connection, seconds since 1970; 0 before the first."""
+        with self._changed:
+            return self._started_at
 
     def await_publishing(self, timeout_s: float = 30.0) -> None:
         """Wait until the server has taken packets.
@@ -105,6 +112,8 @@ class Publisher:
         with self._changed:
             if word == "publishing":
                 self._state, self._sent = "publishing", int(rest)
+            elif word == "started":
+                self._started_at = float(rest)
             elif word == "refused":
                 self._state, self._detail = "refused", rest
                 self._refusals += 1

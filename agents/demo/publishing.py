@@ -1,13 +1,14 @@
 """The process of a publisher: sends a clip to a live server over and over, at the pace of a camera.
 
 Run as `python -m agents.demo.publishing CLIP URL AGAIN_AFTER_S`; a negative number ends it once it is refused.
-Every line that it writes is a word, and what was said: `connecting`, `publishing N` (packets sent), `refused WHY`.
+Every line that it writes is a word, and what was said: `connecting`, `started T` (when the packet of time 0 was due,
+seconds since 1970), `publishing N` (packets sent), `refused WHY`.
 """
 
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from time import monotonic, sleep
+from time import monotonic, sleep, time
 
 import av
 from av.error import FFmpegError
@@ -37,6 +38,7 @@ def _connect_and_send(clip: Path, url: str) -> None:
         with av.open(url, "w", format="flv", options=options, timeout=_TIMEOUT_S) as target:
             stream = target.add_stream_from_template(template)
             started = told = monotonic()
+            _tell(f"started {time():.6f}")
             for number, (packet, at_s) in enumerate(_packets(source, template)):
                 sleep(max(0.0, started + at_s - monotonic()))
                 packet.stream = stream

@@ -22,6 +22,7 @@ from agents.runtime.backoff import Backoff
 from agents.runtime.clients import faust_options
 from agents.runtime.dead_letter import dead_letter
 from agents.runtime.exceptions import AgentStopped, Reject, Unavailable
+from agents.runtime.faust_transport import quick_transport
 from agents.runtime.health import Health, HealthEndpoint
 from agents.runtime.messages import Incoming, Partition
 from agents.runtime.metrics import Metrics
@@ -118,6 +119,7 @@ class FaustService:
             producer_max_request_size=8 << 20,
             loghandlers=[],
         )
+        self._app.transport = quick_transport(self._app)
 
     def handle(
         self, topic: Topic, what: str, handler: Handler, *, at_once: int = 1, origin: Topic | None = None
