@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 BROKER ?= embedded
 WORKERS ?= 3
 
-.PHONY: help install lock generate check test test-unit test-pipeline kafka demo demo-live bench bench-inference bench-gpu bench-quick clean
+.PHONY: help install lock generate check test test-unit test-pipeline kafka demo demo-live bench bench-inference bench-live bench-gpu bench-quick clean
 
 help:              ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 18
@@ -51,6 +51,9 @@ bench: $(STAMP)    ## measure, and write docs/benchmarks.md
 
 bench-inference: $(STAMP)  ## inference alone: every family by batch size, INT8 against fp32, starts, memory
 	$(BIN)/python -m bench detectors families precision opening inference
+
+bench-live: $(STAMP)  ## live streams: glass to alert to gone, the door, pulling, windows, hundreds of streams; write docs/benchmarks-live.md
+	$(BIN)/python -m bench --streams --write
 
 bench-gpu: $(STAMP)  ## the same on a GPU, and write docs/benchmarks-gpu.md; ends with an error where there is none
 	$(BIN)/python -m bench --gpu --write

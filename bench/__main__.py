@@ -21,6 +21,7 @@ from bench import (
     clips,
     crowd,
     detectors,
+    door,
     families,
     inference,
     latency,
@@ -50,10 +51,11 @@ PARTS: Mapping[str, Callable[[Run], Section]] = {
     "memory": memory.measure,
     "runtime": runtime.measure,
     "storage": storage.measure,
+    "live": live.measure,
+    "door": door.measure,
+    "streams": streams.measure,
     "windows": windows.measure,
     "crowd": crowd.measure,
-    "live": live.measure,
-    "streams": streams.measure,
     "detectors": detectors.measure,
     "families": families.measure,
     "precision": precision.measure,
@@ -63,16 +65,19 @@ PARTS: Mapping[str, Callable[[Run], Section]] = {
     "temporal": temporal.measure,
     "providers": providers.measure,
 }
-SERVED = ("latency", "throughput", "memory", "runtime", "storage", "windows", "crowd", "live", "streams")
+OF_STREAMS = ("live", "door", "streams", "windows", "crowd")
+"""Parts about live streams, which have a document of their own."""
+SERVED = ("latency", "throughput", "memory", "runtime", "storage", *OF_STREAMS)
 """Parts that need servers."""
 ON_GPU = ("families", "precision", "opening")
 """Parts that can be measured on a GPU."""
-NOT_BY_DEFAULT = ("providers", "streams")
-"""A trial of what the fleet does not run, and what needs a live server."""
+NOT_BY_DEFAULT = ("providers", *OF_STREAMS)
+"""A trial of what the fleet does not run, and what `--streams` measures."""
 _LOG_WIDTH = 140
 """Of tables that go to a log, characters."""
 DOCUMENT = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 GPU_DOCUMENT = DOCUMENT.with_name("benchmarks-gpu.md")
+STREAMS_DOCUMENT = DOCUMENT.with_name("benchmarks-live.md")
 
 
 def main() -> None:
@@ -92,8 +97,9 @@ def main() -> None:
     )
     parser.add_argument("--broker", choices=get_args(Broker), default="embedded", help="which broker to measure on")
     parser.add_argument("--gpu", action="store_true", help="measure inference on this machine's GPU")
+    parser.add_argument("--streams", action="store_true", help=f"measure live streams: {', '.join(OF_STREAMS)}")
     asked = parser.parse_args()
-    parts = asked.parts or (list(ON_GPU) if asked.gpu else usual)
+    parts = asked.parts or (list(ON_GPU) if asked.gpu else list(OF_STREAMS) if asked.streams else usual)
     unknown = [part for part in parts if part not in PARTS]
     if unknown:
         parser.error(f"no part {unknown[0]!r}; there are {', '.join(PARTS)}")
@@ -111,7 +117,8 @@ def main() -> None:
     sections = _measure(parts, asked.broker, measured_on, console, quick=asked.quick)
     took = f"{perf_counter() - began:.0f} s"
     if asked.write:
-        path = asked.document or (GPU_DOCUMENT if asked.gpu else DOCUMENT)
+        usual_path = GPU_DOCUMENT if asked.gpu else STREAMS_DOCUMENT if asked.streams else DOCUMENT
+        path = asked.document or usual_path
         command = " ".join(["python -m bench", *sys.argv[1:]])
         date = f"{datetime.now(UTC):%Y-%m-%d}, in {took}"
         machine = Machine.here(BROKERS[asked.broker], gpu_name() if asked.gpu else None)

@@ -17,7 +17,7 @@ Written by `{command}` on {date}; edit nothing here.
 
 Other work may have run beside it, so that ratios within a table say more than its figures: what is compared was
 measured alternately, repetition by repetition, in the one run. Figures are medians, with (least–greatest) where there
-were several repetitions.
+were several repetitions. Uploads are in `benchmarks.md`, live streams in `benchmarks-live.md`.
 """  # noqa: RUF001
 
 
