@@ -16,6 +16,7 @@ from agents.report.cards import LABEL_STYLES
 
 _PHASES = {"live": "green", "connecting": "yellow", "stalled": "yellow", "ended": "red"}
 _PUBLISHER = {"publishing": "green", "connecting": "yellow", "refused": "red", "ended": "red"}
+_ON_AIR = {"publishing": "on air"}
 _STATES = {"running": "green", "starting": "dim", "joining": "dim"}
 
 
@@ -69,23 +70,29 @@ class LiveView(StepView):
 
 
 def _table(story: LiveStory) -> Table:
+    """Fits into 80 columns."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("stream", "publisher", "pulled", "frames", "verdict", "alert", "block"):
+    for heading in ("stream", "publisher", "pulled", "verdict", "alert", "block"):
         table.add_column(heading, no_wrap=True)
     for stream in story.streams:
-        state, verdict = stream.state, stream.verdict
+        verdict = stream.verdict
         table.add_row(
-            stream.stream_id,
-            Text(stream.publisher.state, _PUBLISHER[stream.publisher.state]),
-            Text("-", "dim") if state is None else Text(state.phase, _PHASES[state.phase]),
-            "-" if state is None else f"{state.published_fps:.1f}/s",
+            stream.media.name,
+            Text(_ON_AIR.get(stream.publisher.state, stream.publisher.state), _PUBLISHER[stream.publisher.state]),
+            _pulled(stream),
             Text("-", "dim") if verdict is None else Text(_verdict(stream), LABEL_STYLES[verdict.label]),
-            Text("-", "dim")
-            if stream.alert is None
-            else Text(f"{stream.alert.risk_level} {stream.alert.score:.2f}", "bold red"),
+            Text("-", "dim") if stream.alert is None else Text(stream.alert.risk_level, "bold red"),
             _block(stream),
         )
     return table
+
+
+def _pulled(stream: StreamStory) -> Text:
+    state = stream.state
+    if state is None:
+        return Text("-", "dim")
+    pace = f" {state.published_fps:.0f}/s" if state.phase == "live" else ""
+    return Text(f"{state.phase}{pace}", _PHASES[state.phase])
 
 
 def _verdict(stream: StreamStory) -> str:
@@ -96,19 +103,15 @@ def _verdict(stream: StreamStory) -> str:
     return f"{verdict.label}{score}"
 
 
-def _alert(stream: StreamStory) -> Text:
-    alert = stream.alert
-    return Text("-", "dim") if alert is None else Text(f"{alert.risk_level} {alert.score:.2f}", "bold red")
-
-
 def _block(stream: StreamStory) -> Text:
-    text = Text()
-    for step in ("denied", "kicked", "confirmed"):
-        if step in stream.steps:
-            text.append(f"{step} ", "bold")
+    """How far it came last, and how often its publisher was refused since."""
+    last = next((step for step in ("confirmed", "kicked", "denied") if step in stream.steps), None)
+    if last is None:
+        return Text("-", "dim")
+    text = Text("gone" if last == "confirmed" else last, "bold")
     if stream.denials:
-        text.append(f"refused {stream.denials}x", "red")
-    return text or Text("-", "dim")
+        text.append(f", refused {stream.denials}x", "red")
+    return text
 
 
 def _lines(stream: StreamStory) -> Iterator[str]:

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from models.pictures import SIDE, overlay, thumbnail
+from models.pictures import SIDE, blurred, overlay, thumbnail
 
 GREY = np.full((192, 192, 3), 120, np.uint8)
 HALF = np.concatenate([np.zeros((12, 6), np.float32), np.ones((12, 6), np.float32)], axis=1)
@@ -32,3 +32,12 @@ def test_a_thumbnail_shows_the_face_and_beside_it_the_map() -> None:
 
 def test_without_a_map_it_is_the_face_alone() -> None:
     assert decoded(thumbnail(GREY, None)).shape == (SIDE, SIDE, 3)
+
+
+def test_a_blurred_face_has_nothing_finer_than_its_cells() -> None:
+    rng = np.random.default_rng(3)
+    checks = np.kron(rng.integers(0, 2, (24, 24)), np.ones((8, 8))).astype(np.uint8) * 255
+    sharp = thumbnail(np.repeat(checks[:, :, None], 3, 2), None)
+    before, after = decoded(sharp).astype(float), decoded(blurred(sharp)).astype(float)
+    assert after.shape == before.shape
+    assert np.abs(np.diff(after, axis=1)).mean() < 0.15 * np.abs(np.diff(before, axis=1)).mean()
