@@ -58,8 +58,9 @@ bench-live: $(STAMP)  ## live streams: glass to alert to gone, the door, pulling
 bench-gpu: $(STAMP)  ## the same on a GPU, and write docs/benchmarks-gpu.md; ends with an error where there is none
 	$(BIN)/python -m bench --gpu --write
 
-bench-quick: $(STAMP)  ## the same in a minute, writing nothing: do the benchmarks run?
+bench-quick: $(STAMP)  ## the same in two minutes, writing nothing: do the benchmarks run?
 	$(BIN)/python -m bench --quick
+	$(BIN)/python -m bench --quick live door windows
 
 generate: $(STAMP) ## JSON Schemas, AsyncAPI, docs/messages.md, docs/configuration.md
 	$(BIN)/python -m tools.generate

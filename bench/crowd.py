@@ -114,7 +114,7 @@ def _comings_and_goings(run: Run, manifest: str) -> Table:
         ("streams of which a frame is missing", str(sum(len(numbers) < crowd.frames for numbers in seen.values()))),
         ("alerts raised; for streams that turned altered", f"{len(alerts)}; {_turned(crowd)}"),
         (
-            "alerts that the uninterrupted run has too; has besides",
+            "alerts that the uninterrupted run has, too; that it has besides",
             f"{len(alerts & once_more)}; {len(once_more - alerts)}",
         ),
         ("frame captured to verdict read, p50 and p95, s", f"{delays.median:.2f}, {delays.percentile(0.95):.2f}"),

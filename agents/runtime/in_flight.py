@@ -12,6 +12,7 @@ from agents.runtime.messages import Incoming, Partition
 from agents.runtime.pace import Pace
 from agents.runtime.watermark import PartitionProgress
 
+_REMEMBERED_KEYS = 10_000
 _RESUME_AT = 0.5
 """A paused lane resumes when it has fallen to this share of its budget: hysteresis."""
 
@@ -27,6 +28,9 @@ class _LaneState:
     pace: Pace = field(default_factory=Pace)
     by_key: Counter[bytes | None] = field(default_factory=Counter)
     """Waiting messages of each key; kept where some may be let go."""
+    turn_of: dict[bytes | None, int] = field(default_factory=dict)
+    """When a message of each key was handed out last, counted in messages."""
+    turn: int = 0
 
     def put(self, message: Incoming) -> None:
         self.waiting.append(message)
@@ -34,6 +38,16 @@ class _LaneState:
         self.size += message.size
         if self.lane.shedding is not None:
             self.by_key[message.key] += 1
+
+    def handed_out(self, message: Incoming) -> None:
+        """Note that a message is taken, so that its key can best do without another one."""
+        self.out(message)
+        if self.lane.shedding is not None:
+            self.turn += 1
+            self.turn_of.pop(message.key, None)
+            self.turn_of[message.key] = self.turn
+            if len(self.turn_of) > _REMEMBERED_KEYS:
+                del self.turn_of[next(iter(self.turn_of))]
 
     def out(self, message: Incoming) -> None:
         """Note that a message does not wait any more."""
@@ -49,7 +63,8 @@ class _LaneState:
             return None
         if len(self.waiting) <= max(shedding.least, pace * shedding.max_delay_s):
             return None
-        ((key, _),) = self.by_key.most_common(1)
+        # Of those that have most waiting the one that was looked at last: it would else always be the same one.
+        key = max(self.by_key, key=lambda key: (self.by_key[key], self.turn_of.get(key, 0)))
         message = next(waiting for waiting in self.waiting if waiting.key == key)
         self.waiting.remove(message)
         self.out(message)
@@ -160,7 +175,7 @@ class InFlight:
     def _hand_out(self, lane: _LaneState, most: int) -> list[Incoming]:
         batch = [lane.waiting.popleft() for _ in range(min(most, len(lane.waiting)))]
         for message in batch:
-            lane.out(message)
+            lane.handed_out(message)
             self._state_of[message].in_hand += 1
         lane.pace.hand_out(len(batch), self._clock())
         return batch

@@ -172,3 +172,33 @@ def test_a_file_that_is_no_list_of_policies_is_refused_by_its_name(tmp_path: Pat
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     assert refused(tmp_path / "missing.yaml").entry.endswith("missing.yaml")
+
+
+def test_what_follows_of_live_streams_is_read_and_the_rest_has_the_defaults(tmp_path: Path) -> None:
+    live = {"action": "block", "block_from": "critical", "block_s": 60, "fail_closed": True}
+    (policy,) = load_policies(written(tmp_path, {**PLAIN, "live": live}))
+    assert (policy.live.action, policy.live.block_from, policy.live.block_s) == ("block", RiskLevel.CRITICAL, 60)
+    assert policy.live.fail_closed
+    assert (policy.live.enter, policy.live.exit) == (DEFAULT_POLICY.live.enter, DEFAULT_POLICY.live.exit)
+
+
+@pytest.mark.parametrize(
+    ("live", "field"),
+    [
+        ({"enter": 0.4}, "live"),
+        ({"exit": 0.9}, "live"),
+        ({"action": "arrest"}, "live.action"),
+        ({"min_faces": 0}, "live.min_faces"),
+        ({"block_s": 0}, "live.block_s"),
+        ({"blocks": True}, "live.blocks"),
+    ],
+)
+def test_what_cannot_follow_of_live_streams_is_refused_by_name(
+    tmp_path: Path, live: dict[str, Any], field: str
+) -> None:
+    assert refused(written(tmp_path, {**PLAIN, "live": live})).field == field
+
+
+def test_only_policies_that_say_so_block_live_streams() -> None:
+    blocking = {policy.name for policy in load_policies() if policy.live.action == "block"}
+    assert blocking == {"live-block"}

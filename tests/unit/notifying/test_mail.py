@@ -35,7 +35,8 @@ class Mailbox(Message):
         return "250 OK"
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
-        self.raw.append(bytes(envelope.content or b""))
+        content = envelope.content or b""
+        self.raw.append(content if isinstance(content, bytes) else content.encode())
         return "250 OK"
 
     def handle_message(self, message: object) -> None:

@@ -418,6 +418,23 @@ class TestShedding:
         assert {message.key for message in shed} == {b"flood"}
         assert [message.key for message in in_flight.take(AT_ONCE)].count(b"flood") == 10 - 5
 
+    def test_keys_that_send_alike_are_handled_alike(self) -> None:
+        in_flight, clock, _ = self.paced()
+        handled: Counter[bytes | None] = Counter()
+        offset = 3
+        for _ in range(200):
+            for key in range(30):  # three times what can be handled
+                in_flight.accept(incoming(offset, key=b"%d" % key))
+                offset += 1
+            for _ in range(in_flight.totals()[0]):
+                (message,) = in_flight.take(ONE_BY_ONE)
+                handled[message.key] += 1
+                clock.now += 0.1
+                in_flight.complete(message)
+        assert len(handled) >= 30
+        shares = [handled[b"%d" % key] for key in range(30)]
+        assert max(shares) <= 1.5 * min(shares), shares
+
     def test_what_is_let_go_counts_as_done(self) -> None:
         in_flight, _, shed = self.paced()
         for offset in range(3, 16):
