@@ -10,7 +10,7 @@ class LiveServerAway(BlockingError):
 
 
 class LiveServerRefused(BlockingError):
-    """A live server does not let the fleet in, or does not know what it asks."""
+    """A live server does not let the fleet in, asks it to wait, or does not know what it asks."""
 
 
 class AnswerUnexpected(BlockingError):

@@ -1,10 +1,11 @@
 """Small live servers by their documents, which `agents.blocking.servers` names; they refuse what these do not allow."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 from agents.local.ports import LOOPBACK
 
@@ -26,8 +27,8 @@ class Stage:
 
 
 @asynccontextmanager
-async def serving(stage: Stage, *routes: web.RouteDef) -> AsyncIterator[Stage]:
-    """Serve routes on a free port."""
+async def serving(stage: Stage, *routes: web.RouteDef, middleware: Middleware | None = None) -> AsyncIterator[Stage]:
+    """Serve routes on a free port, behind a middleware of the test."""
 
     @web.middleware
     async def note(request: web.Request, handler: Callable[..., object]) -> web.StreamResponse:
@@ -36,7 +37,7 @@ async def serving(stage: Stage, *routes: web.RouteDef) -> AsyncIterator[Stage]:
             return stage.trouble()
         return await handler(request)  # type: ignore[misc,no-any-return]
 
-    application = web.Application(middlewares=[note])
+    application = web.Application(middlewares=[note] if middleware is None else [note, middleware])
     application.add_routes(routes)
     runner = web.AppRunner(application)
     await runner.setup()
@@ -73,20 +74,43 @@ def srs(stage: Stage) -> list[web.RouteDef]:
             if known == client:
                 del stage.publishers[key]
                 return web.json_response({"code": 0})
-        return web.json_response({"code": 2049}, status=404)
+        return web.json_response({"code": 2049})
 
     return [web.get("/api/v1/streams", streams), web.delete("/api/v1/clients/{client}", delete)]
 
 
 def mediamtx(stage: Stage) -> list[web.RouteDef]:
-    """MediaMTX' `/v3/paths/list` and what throws connections out."""
-    kinds = {
-        "rtmpConn": "rtmpconns",
-        "rtmpsConn": "rtmpsconns",
-        "rtspSession": "rtspsessions",
-        "srtConn": "srtconns",
-        "webRTCSession": "webrtcsessions",
-    }
+    """MediaMTX' `/v3/paths/list` and what throws connections out, by the names of its first versions."""
+    return _mediamtx(
+        stage,
+        {
+            "rtmpConn": "rtmpconns",
+            "rtmpsConn": "rtmpsconns",
+            "rtspSession": "rtspsessions",
+            "rtspsSession": "rtspssessions",
+            "srtConn": "srtconns",
+            "webRTCSession": "webrtcsessions",
+        },
+    )
+
+
+def mediamtx_of_today(stage: Stage) -> list[web.RouteDef]:
+    """The same by the names of its newer versions."""
+    return _mediamtx(
+        stage,
+        {
+            "rtmpConn": "rtmp/conns",
+            "rtmpsConn": "rtmps/conns",
+            "rtspSession": "rtsp/sessions",
+            "rtspsSession": "rtsps/sessions",
+            "srtConn": "srt/conns",
+            "webRTCSession": "webrtc/sessions",
+            "moqSession": "moq/sessions",
+        },
+    )
+
+
+def _mediamtx(stage: Stage, kinds: Mapping[str, str]) -> list[web.RouteDef]:
 
     async def paths(request: web.Request) -> web.Response:
         page, size = int(request.query.get("page", "0")), int(request.query.get("itemsPerPage", "100"))
@@ -102,14 +126,19 @@ def mediamtx(stage: Stage) -> list[web.RouteDef]:
         return web.json_response({"itemCount": len(items), "pageCount": -(-len(items) // size), "items": shown})
 
     async def kick(request: web.Request) -> web.Response:
+        if await request.read():
+            return web.json_response({"status": "error", "error": "no body was expected"}, status=400)
         for key, known in list(stage.publishers.items()):
             kind, _, client = known.partition(":")
-            if client == request.match_info["id"] and kinds[kind] == request.match_info["kind"]:
+            if client == request.match_info["id"] and request.path == f"/v3/{kinds.get(kind)}/kick/{client}":
                 del stage.publishers[key]
-                return web.Response()
-        return web.json_response({"error": "not found"}, status=404)
+                return web.json_response({"status": "ok"})
+        return web.json_response({"status": "error", "error": "connection not found"}, status=404)
 
-    return [web.get("/v3/paths/list", paths), web.post("/v3/{kind}/kick/{id}", kick)]
+    return [
+        web.get("/v3/paths/list", paths),
+        *(web.post(f"/v3/{named}/kick/{{id}}", kick) for named in kinds.values()),
+    ]
 
 
 def node_media_server(stage: Stage) -> list[web.RouteDef]:

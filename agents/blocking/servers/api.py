@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from agents.blocking.exceptions import AnswerUnexpected, LiveServerAway, LiveServerRefused
 
 _LARGEST_ANSWER = 8 << 20
-_REFUSED = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
+_REFUSED = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS}
 
 
 class Api:
@@ -56,7 +56,7 @@ class Api:
 
         Raises:
             LiveServerAway: it does not answer, or with 5xx.
-            LiveServerRefused: 401 or 403.
+            LiveServerRefused: 401, 403 or 429.
             AnswerUnexpected: another status, or a body without end.
         """
         where = f"{method} {path} of {self.host}"

@@ -1,7 +1,8 @@
 """MediaMTX, API version 3.
 
 Control API: https://github.com/bluenviron/mediamtx/blob/main/api/openapi.yaml, `GET /v3/paths/list` tells the source of
-each path, `POST /v3/<kind>/kick/{id}` throws one out. The door: `authHTTPAddress` of
+each path, `POST /v3/rtmpconns/kick/{id}` and the like throw one out; newer versions name that
+`/v3/rtmp/conns/kick/{id}`. Either is asked where the other is unknown. The door: `authHTTPAddress` of
 https://github.com/bluenviron/mediamtx/blob/main/mediamtx.yml, JSON with `action`, `path`, `ip`; a status that begins
 with 20 lets in, every other one keeps out.
 """
@@ -15,19 +16,20 @@ from agents.blocking.exceptions import AnswerUnexpected, LiveServerRefused
 from agents.blocking.names import publish_name
 from agents.blocking.servers.answers import asked_text, is_named, list_in, object_in, text_in
 from agents.blocking.servers.api import Api
-from agents.blocking.servers.server import Answer, Publishing, Question
+from agents.blocking.servers.server import Answer, Publishing, Question, found_by_any, kicked_by_all
 
 _PAGE = 100
 _MOST_PAGES = 1000
-_KICKED_AT: Mapping[str, str] = {
-    "rtmpConn": "rtmpconns",
-    "rtmpsConn": "rtmpsconns",
-    "rtspSession": "rtspsessions",
-    "rtspsSession": "rtspssessions",
-    "srtConn": "srtconns",
-    "webRTCSession": "webrtcsessions",
+_KICKED_AT: Mapping[str, Sequence[str]] = {
+    "rtmpConn": ("rtmpconns", "rtmp/conns"),
+    "rtmpsConn": ("rtmpsconns", "rtmps/conns"),
+    "rtspSession": ("rtspsessions", "rtsp/sessions"),
+    "rtspsSession": ("rtspssessions", "rtsps/sessions"),
+    "srtConn": ("srtconns", "srt/conns"),
+    "webRTCSession": ("webrtcsessions", "webrtc/sessions"),
+    "moqSession": ("moqsessions", "moq/sessions"),
 }
-"""Kinds of sources that are publishers, and where they are thrown out."""
+"""Kinds of sources that are publishers, and where they are thrown out: as it was named first, and since."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,19 +54,28 @@ class MediaMtxServer:
         Raises:
             LiveServerRefused: also where the stream is not published, but pulled by the server itself.
         """
-        kicked = 0
-        for api in self._apis:
-            for source in await _sources(api, path):
-                if source.kind not in _KICKED_AT:
-                    raise LiveServerRefused(f"{api.host}: a source of kind {source.kind!r} cannot be thrown out")
-                status, _ = await api.ask("POST", f"/v3/{_KICKED_AT[source.kind]}/kick/{quote(source.id, safe='')}")
-                # Not found: it has gone by itself meanwhile.
-                kicked += status != HTTPStatus.NOT_FOUND
-        return kicked
+        return await kicked_by_all(self._kick(api, path) for api in self._apis)
+
+    async def _kick(self, api: Api, path: str) -> int:
+        return await kicked_by_all(_throw_out(api, source) for source in await _sources(api, path))
 
     async def publishing(self, path: str) -> bool:
         """See `LiveServer`."""
-        return any([await _sources(api, path) for api in self._apis])
+        return await found_by_any(self._publishes(api, path) for api in self._apis)
+
+    async def _publishes(self, api: Api, path: str) -> bool:
+        return bool(await _sources(api, path))
+
+
+async def _throw_out(api: Api, source: _Source) -> int:
+    if source.kind not in _KICKED_AT:
+        raise LiveServerRefused(f"{api.host}: a source of kind {source.kind!r} cannot be thrown out")
+    for kicked_at in _KICKED_AT[source.kind]:
+        status, _ = await api.ask("POST", f"/v3/{kicked_at}/kick/{quote(source.id, safe='')}")
+        if status != HTTPStatus.NOT_FOUND:
+            return 1
+    # Not found under either name: it has gone by itself meanwhile.
+    return 0
 
 
 async def _sources(api: Api, path: str) -> Sequence[_Source]:

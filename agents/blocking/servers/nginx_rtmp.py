@@ -13,7 +13,7 @@ from xml.etree.ElementTree import Element, ParseError, XMLParser
 from agents.blocking.exceptions import AnswerUnexpected, QuestionMalformed
 from agents.blocking.names import publish_name
 from agents.blocking.servers.api import Api
-from agents.blocking.servers.server import Answer, Publishing, Question
+from agents.blocking.servers.server import Answer, Publishing, Question, found_by_any, kicked_by_all
 
 _COUNT = re.compile(rb"\s*([0-9]{1,9})\s*")
 _FORBIDDEN_XML = (b"<!DOCTYPE", b"<!ENTITY")
@@ -31,7 +31,7 @@ class NginxRtmpServer:
 
     async def kick(self, path: str) -> int:
         """See `LiveServer`. Names are the module's own: one that is written otherwise is looked up first."""
-        return sum([await self._kick(api, path) for api in self._apis])
+        return await kicked_by_all(self._kick(api, path) for api in self._apis)
 
     async def _kick(self, api: Api, path: str) -> int:
         kicked = 0
@@ -45,7 +45,10 @@ class NginxRtmpServer:
 
     async def publishing(self, path: str) -> bool:
         """See `LiveServer`."""
-        return any([await _publishers(api, path) for api in self._apis])
+        return await found_by_any(self._publishes(api, path) for api in self._apis)
+
+    async def _publishes(self, api: Api, path: str) -> bool:
+        return bool(await _publishers(api, path))
 
 
 async def _publishers(api: Api, path: str) -> Sequence[tuple[str, str]]:

@@ -1,8 +1,11 @@
 """What every live server can be asked, and what every one asks."""
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Awaitable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeVar
+
+_T = TypeVar("_T")
 
 
 class LiveServer(Protocol):
@@ -28,6 +31,32 @@ class LiveServer(Protocol):
             LiveServerRefused: it does not let us.
             AnswerUnexpected: its answer is not as documented.
         """
+
+
+async def kicked_by_all(kicks: Iterable[Awaitable[int]]) -> int:
+    """Wait for kicks at several places and return their sum; one that fails keeps no other from being done.
+
+    Raises:
+        BlockingError: of the first that failed, when all are through.
+    """
+    counts = await asyncio.gather(*kicks, return_exceptions=True)
+    return sum(_value(count) for count in counts)
+
+
+async def found_by_any(answers: Iterable[Awaitable[bool]]) -> bool:
+    """Wait for answers of several places and tell whether one is yes; a yes counts, whatever else has failed.
+
+    Raises:
+        BlockingError: of the first that failed, where none says yes: nobody knows then.
+    """
+    found = await asyncio.gather(*answers, return_exceptions=True)
+    return True in found or any(_value(each) for each in found)
+
+
+def _value(result: _T | BaseException) -> _T:
+    if isinstance(result, BaseException):
+        raise result
+    return result
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 HTTP API: https://ossrs.io/lts/en-us/docs/v5/doc/http-api, `GET /api/v1/streams` with `start` and `count` tells who
 publishes, `DELETE /api/v1/clients/{id}` throws a client out; answers are objects whose `code` is 0 where all is well.
 The door: https://ossrs.io/lts/en-us/docs/v5/doc/http-callback, `on_publish` posts JSON; status 200 and code 0 let in,
-any other code keeps out.
+any other code keeps out. A client that has gone is code 2049 (`ERROR_RTMP_CLIENT_NOT_FOUND`), with status 200.
 """
 
 from collections.abc import Sequence
@@ -16,11 +16,13 @@ from agents.blocking.exceptions import AnswerUnexpected
 from agents.blocking.names import publish_name
 from agents.blocking.servers.answers import asked_text, is_named, list_in, object_in, text_in
 from agents.blocking.servers.api import Api
-from agents.blocking.servers.server import Answer, Publishing, Question
+from agents.blocking.servers.server import Answer, Publishing, Question, found_by_any, kicked_by_all
 
 _PAGE = 100
 _MOST_PAGES = 1000
 _KEPT_OUT = 403
+_ALL_WELL = 0
+_CLIENT_NOT_FOUND = 2049
 
 
 class SrsServer:
@@ -35,19 +37,17 @@ class SrsServer:
 
     async def kick(self, path: str) -> int:
         """See `LiveServer`."""
-        kicked = 0
-        for api in self._apis:
-            for client in await _publishers(api, path):
-                status, body = await api.ask("DELETE", f"/api/v1/clients/{quote(client, safe='')}")
-                # Not found: it has gone by itself meanwhile.
-                if status != HTTPStatus.NOT_FOUND:
-                    _check(body, api)
-                    kicked += 1
-        return kicked
+        return await kicked_by_all(self._kick(api, path) for api in self._apis)
+
+    async def _kick(self, api: Api, path: str) -> int:
+        return await kicked_by_all(_delete(api, client) for client in await _publishers(api, path))
 
     async def publishing(self, path: str) -> bool:
         """See `LiveServer`."""
-        return any([await _publishers(api, path) for api in self._apis])
+        return await found_by_any(self._publishes(api, path) for api in self._apis)
+
+    async def _publishes(self, api: Api, path: str) -> bool:
+        return bool(await _publishers(api, path))
 
 
 async def _publishers(api: Api, path: str) -> Sequence[str]:
@@ -72,13 +72,18 @@ async def _publishers(api: Api, path: str) -> Sequence[str]:
     raise AnswerUnexpected(f"/api/v1/streams of {api.host}: streams without end")
 
 
-def _check(body: bytes, api: Api) -> None:
+async def _delete(api: Api, client: str) -> int:
+    """Throw a client out; none where it has gone by itself meanwhile."""
+    status, body = await api.ask("DELETE", f"/api/v1/clients/{quote(client, safe='')}")
+    if status == HTTPStatus.NOT_FOUND:
+        return 0
     try:
         code = object_in(orjson.loads(body), f"/api/v1/clients of {api.host}").get("code")
     except orjson.JSONDecodeError as error:
         raise AnswerUnexpected(f"/api/v1/clients of {api.host}: no JSON") from error
-    if code != 0:
+    if code not in {_ALL_WELL, _CLIENT_NOT_FOUND}:
         raise AnswerUnexpected(f"/api/v1/clients of {api.host}: code {code!r}")
+    return int(code == _ALL_WELL)
 
 
 class SrsManners:

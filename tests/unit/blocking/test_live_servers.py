@@ -2,11 +2,14 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from aiohttp import web
+from aiohttp.typedefs import Handler
+from pydantic import SecretStr
 
 from agents.blocking.exceptions import (
     AnswerUnexpected,
@@ -15,7 +18,9 @@ from agents.blocking.exceptions import (
     LiveServerRefused,
     QuestionMalformed,
 )
+from agents.blocking.servers.api import Api
 from agents.blocking.servers.catalogue import MANNERS, live_servers
+from agents.blocking.servers.node_media_server import NodeMediaServer
 from agents.blocking.servers.server import LiveServer, Publishing, Question
 from agents.settings import BlockingSettings
 from tests.support import live_servers as documented
@@ -34,6 +39,7 @@ KINDS = [
     Kind("nginx-rtmp", documented.nginx_rtmp, "7", {}),
     Kind("srs", documented.srs, "9308h583", {}),
     Kind("mediamtx", documented.mediamtx, "rtmpConn:5f1c6d7e-0000", {}),
+    Kind("mediamtx", documented.mediamtx_of_today, "rtmpConn:5f1c6d7e-0000", {}),
     Kind(
         "node-media-server",
         documented.node_media_server,
@@ -41,7 +47,8 @@ KINDS = [
         {"username": "admin", "password": "secret"},
     ),
 ]
-each_kind = pytest.mark.parametrize("kind", KINDS, ids=[kind.name for kind in KINDS])
+NGINX_RTMP, SRS, MEDIAMTX, _, NODE_MEDIA_SERVER = KINDS
+each_kind = pytest.mark.parametrize("kind", KINDS, ids=[kind.routes.__name__ for kind in KINDS])
 
 
 def server_of(kind: Kind, *urls: str, timeout_s: float = 5.0) -> LiveServer:
@@ -83,7 +90,7 @@ def test_all_servers_of_a_name_are_asked(kind: Kind) -> None:
     on_loop(play())
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.name in {"srs", "mediamtx"}], ids=["srs", "mediamtx"])
+@pytest.mark.parametrize("kind", [SRS, MEDIAMTX], ids=["srs", "mediamtx"])
 def test_those_on_later_pages_are_found(kind: Kind) -> None:
     async def play() -> None:
         client = kind.client
@@ -131,7 +138,7 @@ def test_statistics_with_a_document_type_are_not_parsed() -> None:
         stage = Stage(trouble=lambda: web.Response(text=bomb))
         async with serving(stage, *documented.nginx_rtmp(stage)):
             with pytest.raises(AnswerUnexpected, match="document type"):
-                await server_of(KINDS[0], stage.url).publishing("live/bob")
+                await server_of(NGINX_RTMP, stage.url).publishing("live/bob")
 
     on_loop(play())
 
@@ -147,12 +154,87 @@ def test_a_wrong_login_is_refused() -> None:
     on_loop(play())
 
 
-def test_a_path_that_the_server_pulls_itself_is_not_kicked() -> None:
+def test_a_refused_login_rests_for_a_minute_and_a_good_one_serves_all() -> None:
+    async def play(password: str, now: list[float]) -> tuple[int, int]:
+        stage = Stage({("live", f"bob{spelling}"): str(spelling) for spelling in range(3)})
+        async with serving(stage, *documented.node_media_server(stage)):
+            server = NodeMediaServer([Api(stage.url, 5.0)], "admin", SecretStr(password), lambda: now[0])
+            for _ in range(5):
+                with suppress(LiveServerRefused):
+                    await asyncio.gather(*(server.publishing(f"live/bob{spelling}") for spelling in range(3)))
+            soon = stage.asked.count("POST /api/v1/login")
+            now[0] += 61
+            with suppress(LiveServerRefused):
+                await server.publishing("live/bob0")
+            return soon, stage.asked.count("POST /api/v1/login")
+
+    assert asyncio.run(play("wrong", [1000.0])) == (1, 2)
+    assert asyncio.run(play("secret", [1000.0])) == (1, 1)
+
+
+def test_too_many_requests_are_a_refusal() -> None:
     async def play() -> None:
-        stage = Stage({("live", "bob"): "rtspSource:1"})
+        stage = Stage(trouble=lambda: web.Response(status=429))
+        async with serving(stage, *documented.node_media_server(stage)):
+            with pytest.raises(LiveServerRefused, match="429"):
+                await server_of(NODE_MEDIA_SERVER, stage.url).kick("live/bob")
+
+    on_loop(play())
+
+
+@each_kind
+def test_one_who_left_between_look_and_kick_is_no_trouble(kind: Kind) -> None:
+    async def play() -> None:
+        stage = Stage({("live", "bob"): kind.client})
+
+        @web.middleware
+        async def leaving(request: web.Request, handler: Handler) -> web.StreamResponse:
+            if request.method in {"DELETE", "POST"} or request.path.startswith("/control"):
+                stage.publishers.pop(("live", "bob"), None)
+            return await handler(request)
+
+        async with serving(stage, *kind.routes(stage), middleware=leaving):
+            assert await server_of(kind, stage.url).kick("live/bob") == 0
+
+    on_loop(play())
+
+
+@each_kind
+def test_a_server_that_is_away_keeps_no_other_from_throwing_out(kind: Kind) -> None:
+    async def play() -> None:
+        stage = Stage({("live", "bob"): kind.client, ("live", "alice"): kind.client + "-other"})
+        async with serving(stage, *kind.routes(stage)):
+            server = server_of(kind, "http://127.0.0.1:1", stage.url, timeout_s=0.5)
+            with pytest.raises(LiveServerAway):
+                await server.kick("live/bob")
+            assert list(stage.publishers) == [("live", "alice")]
+            assert await server.publishing("live/alice")
+            with pytest.raises(LiveServerAway):
+                await server.publishing("live/bob")
+
+    on_loop(play())
+
+
+def test_a_path_that_the_server_pulls_itself_is_not_kicked_but_other_spellings_of_it_are() -> None:
+    async def play() -> None:
+        stage = Stage({("live", "bob"): "rtspSource:1", ("live", "Bob"): "rtspsSession:2"})
         async with serving(stage, *documented.mediamtx(stage)):
             with pytest.raises(LiveServerRefused, match="rtspSource"):
-                await server_of(KINDS[2], stage.url).kick("live/bob")
+                await server_of(MEDIAMTX, stage.url).kick("live/bob")
+            assert list(stage.publishers) == [("live", "bob")]
+
+    on_loop(play())
+
+
+@pytest.mark.parametrize(
+    "source", ["rtmpConn", "rtmpsConn", "rtspSession", "rtspsSession", "srtConn", "webRTCSession", "moqSession"]
+)
+def test_whatever_mediamtx_is_published_by_is_thrown_out(source: str) -> None:
+    async def play() -> None:
+        stage = Stage({("live", "bob"): f"{source}:1"})
+        async with serving(stage, *documented.mediamtx_of_today(stage)):
+            assert await server_of(MEDIAMTX, stage.url).kick("live/bob") == 1
+            assert stage.publishers == {}
 
     on_loop(play())
 
