@@ -21,7 +21,7 @@ class Publisher:
     A process, since FFmpeg holds the interpreter's lock while it connects: whoever is to let it in could not answer.
 
     Args:
-        clip: a video file; its packets are sent as they are.
+        clip: a video file, whose pictures are sent, or one of sound alone; packets are sent as they are.
         url: where to, `rtmp://…/application/name`.
         again_after_s: after how long it connects again; none ends it.
     """

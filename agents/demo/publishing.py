@@ -1,4 +1,4 @@
-"""The process of a publisher: sends a clip to a live server over and over, at the pace of a camera.
+"""The process of a publisher: sends a clip's pictures, or a sound, to a live server over and over, at a camera's pace.
 
 Run as `python -m agents.demo.publishing CLIP URL AGAIN_AFTER_S`; a negative number ends it once it is refused.
 Every line that it writes is a word, and what was said: `connecting`, `started T` (when the packet of time 0 was due,
@@ -33,7 +33,7 @@ def main(clip: Path, url: str, again_after_s: float) -> None:
 
 def _connect_and_send(clip: Path, url: str) -> None:
     with av.open(str(clip)) as source:
-        (template, *_) = source.streams.video
+        (template, *_) = source.streams.video or source.streams.audio
         options = {"flvflags": "no_duration_filesize"}
         with av.open(url, "w", format="flv", options=options, timeout=_TIMEOUT_S) as target:
             stream = target.add_stream_from_template(template)
@@ -49,13 +49,13 @@ def _connect_and_send(clip: Path, url: str) -> None:
 
 
 def _packets(
-    source: "av.container.InputContainer", video: "av.VideoStream"
-) -> Iterator[tuple["av.Packet[av.VideoStream]", float]]:
-    """Yield the packets of a clip over and over, with times that go on, and when each is due in seconds."""
+    source: "av.container.InputContainer", stream: "av.VideoStream | av.AudioStream"
+) -> Iterator[tuple["av.Packet[av.stream.Stream]", float]]:
+    """Yield the packets of a clip's stream over and over, with times that go on, and when each is due in seconds."""
     offset = 0
     while True:
         end = 0
-        for packet in source.demux(video):
+        for packet in source.demux(stream):
             if packet.dts is None or packet.pts is None or packet.time_base is None:
                 continue
             packet.dts += offset

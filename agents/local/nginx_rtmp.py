@@ -33,7 +33,6 @@ rtmp {{
         notify_method post;
         application {application} {{
             live on;
-            wait_video on;
             {hooks}
         }}
     }}

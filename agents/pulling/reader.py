@@ -28,6 +28,8 @@ from agents.pulling.wire import Opened, Pulse, Said, Still, Task
 
 _CODECS = ",".join(sorted(VIDEO_CODECS))
 _PULSE_S = 0.5
+_PROBED = 0.5
+"""The share of the time to open that FFmpeg may look for streams in what comes."""
 _MOST_PIXELS = 8192 * 8192
 """Of a picture; FFmpeg refuses larger ones before it has any memory for them."""
 _UNDECODABLE_S = 30.0
@@ -111,7 +113,10 @@ class Reader:
 
     def _open(self) -> InputContainer:
         task = self._task
-        options, timeout = {"codec_whitelist": _CODECS, **task.options}, (task.open_timeout_s, task.read_timeout_s)
+        # In RTMP, FFmpeg would by itself wait 90 s for the pictures of a stream that has none.
+        probe_us = str(int(_PROBED * task.open_timeout_s * 1_000_000))
+        options = {"codec_whitelist": _CODECS, "analyzeduration": probe_us, **task.options}
+        timeout = (task.open_timeout_s, task.read_timeout_s)
         if not task.web:
             return av.open(task.url, format=task.form, options=options, timeout=timeout)
         web = Web(task.allow_private, task.hosts, task.read_timeout_s)

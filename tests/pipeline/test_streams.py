@@ -326,6 +326,45 @@ def test_a_killed_worker_is_followed_by_another_and_nobody_publishes_beside_it(
     assert_seq_rises(frames(fleet, "a"))
 
 
+@pytest.mark.parametrize("whole", [True, False], ids=["as a machine that is paused", "its frames pile up meanwhile"])
+def test_a_worker_that_was_frozen_publishes_nothing_more_of_a_stream_that_another_has_by_then(
+    streams_fleet: Fleet, server: NginxRtmp, media: MediaFolder, *, whole: bool
+) -> None:
+    fleet = streams_fleet
+    with (
+        Publisher(media.clip(SMALL), f"{server.url}/a") as publisher,
+        fleet.spawned("streams", FLEET_RUNTIME__INSTANCE="one") as (one,),
+        fleet.spawned("streams", FLEET_RUNTIME__INSTANCE="two") as (two,),
+    ):
+        publisher.await_publishing()
+        ask(fleet, "a", url=f"{server.url}/a", sample_rate_fps=10)
+        await_frames(fleet, "a", 10)
+        owner = await_state(fleet, "a", "live")
+        zombie = one if owner.worker.startswith("one-") else two
+        (puller,) = pullers(zombie.pid)
+        frozen = [zombie.pid, puller] if whole else [zombie.pid]
+        for pid in frozen:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            fleet.await_that(
+                lambda: states(fleet, "a")[-1].phase == "live" and states(fleet, "a")[-1].worker != owner.worker,
+                "the other worker to take over",
+            )
+            await_frames(fleet, "a", len(frames(fleet, "a")) + 5)
+        finally:
+            for pid in frozen:
+                os.kill(pid, signal.SIGCONT)
+        # It has learned that the stream is another's when its puller is gone.
+        fleet.await_that(lambda: not Path(f"/proc/{puller}").exists(), "the frozen worker to let go")
+        await_frames(fleet, "a", len(frames(fleet, "a")) + 10)
+        heir = states(fleet, "a")[-1]
+    assert heir.worker != owner.worker
+    assert heir.lease > owner.lease
+    assert_seq_rises(frames(fleet, "a"))
+    leases = [state.lease for state in states(fleet, "a")]
+    assert leases == sorted(leases)
+
+
 def test_while_redis_is_away_frames_end_with_the_lease_and_go_on_when_it_comes_back_empty(
     migrated: dict[str, str], valkey: Valkey, server: NginxRtmp, media: MediaFolder
 ) -> None:
@@ -421,14 +460,23 @@ def test_what_is_no_stream_says_so_and_is_tried_again_seldom(
     streams_fleet: Fleet, server: NginxRtmp, media: MediaFolder
 ) -> None:
     fleet = streams_fleet
-    with fleet.running("streams"), socket.create_server(("127.0.0.1", 0)) as mute:
+    media.write("page.m3u8", b"<html>not found</html>")
+    with (
+        fleet.running("streams"),
+        socket.create_server(("127.0.0.1", 0)) as mute,
+        serving(media.folder) as (pages, _),
+        Publisher(media.clip(Clip(picture=False, sound=True)), f"{server.url}/sound") as sound,
+    ):
         ask(fleet, "mute", url=f"rtmp://127.0.0.1:{mute.getsockname()[1]}/live/a")
         ask(fleet, "web", url=f"rtmp://127.0.0.1:{server.ports[1]}/live/a")
         ask(fleet, "nobody", url=f"rtmp://127.0.0.1:{choose_ports(1)[0]}/live/a")
         ask(fleet, "file", url="file:///etc/passwd")
         ask(fleet, "silent", url=f"{server.url}/nothing")
+        ask(fleet, "page", url=f"{pages}/page.m3u8")
+        sound.await_publishing()
+        ask(fleet, "sound", url=f"{server.url}/sound")
         fleet.await_that(
-            lambda: len({state.stream_id for state in states(fleet) if state.reason}) == 5,
+            lambda: len({state.stream_id for state in states(fleet) if state.reason}) == 7,
             lambda: str(states(fleet)),
             30,
         )
@@ -439,6 +487,8 @@ def test_what_is_no_stream_says_so_and_is_tried_again_seldom(
         "file": "forbidden",
         "silent": "timed_out",
         "mute": "timed_out",
+        "page": "not_a_stream",
+        "sound": "no_video",
     }
 
 

