@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from statistics import median
 from threading import Event as Flag, Thread
 from time import monotonic
 from urllib.request import urlopen
@@ -164,7 +165,7 @@ def _overload(run: Run, manifest: str) -> Table:
                 f"{crowd.fps:.0f}",
                 f"{shed / crowd.count:.0%}",
                 f"{min(calm_shares):.0%}",
-                f"{seen[names[-1]] / (crowd.frames * crowd.weights[names[-1]]):.0%}",
+                f"{seen[names[-1]] / median(seen[name] for name in names[:-1]):.1f}",
                 f"{delays.median:.2f}, {delays.percentile(0.95):.2f}, {max(delays.values):.2f}",
                 f"{len(raised.values)} of {_turned(crowd)}",
                 f"{raised.median:.2f}, {max(raised.values):.2f}",
@@ -177,7 +178,7 @@ def _overload(run: Run, manifest: str) -> Table:
             "frames/s",
             "let go",
             "seen of each calm stream, least",
-            "seen of the flooding one",
+            "frames of the flooding one for each of a calm one's",
             "captured to verdict p50, p95, longest, s",
             "alerts",
             "captured to alert p50, longest, s",
@@ -185,8 +186,8 @@ def _overload(run: Run, manifest: str) -> Table:
         tuple(rows),
         f"The detector keeps a core busy for {1000 * _LATENCY_S:.0f} ms a batch; one worker then does {capacity:.0f} "
         "frames a second. 40 streams, of which one sends half of all frames. What would wait longer than "
-        "`frames.max_delay_s` by the worker's pace is let go, of the stream that has most waiting: the calm ones keep "
-        "being seen, and no verdict is late.",
+        "`frames.max_delay_s` by the worker's pace is let go, of the stream that has most waiting, and streams are "
+        "handled in turn: the calm ones keep being seen, the flooding one no less, and no verdict is late.",
     )
 
 

@@ -16,9 +16,8 @@ class Shedding:
     """For messages that are worth little when they are old: of what cannot be handled in time, some are let go.
 
     A queue that holds more than `max_delay_s` of work loses the oldest message of the key that has most waiting, again
-    and again, and of several such keys of the one that was handled last: no key starves another, whatever each sends
-    ("longest queue drop": B. Suter et al., "Buffer management schemes for supporting TCP in gigabit routers with
-    per-flow queueing", IEEE JSAC 17(6), 1999). What is let go counts as done, and is counted.
+    and again, and keys are handled in turn (`agents.runtime.queues.Fair`): no key starves another, whatever each sends.
+    What is let go counts as done, and is counted.
     """
 
     max_delay_s: float

@@ -1,6 +1,5 @@
 """Everything between being read and being done: lanes, budgets and progress, behind one lock."""
 
-from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import Condition
@@ -10,9 +9,9 @@ from agents.runtime.agent import BatchPolicy, Lane
 from agents.runtime.deadline import Deadline
 from agents.runtime.messages import Incoming, Partition
 from agents.runtime.pace import Pace
+from agents.runtime.queues import Fair, InOrder, Queue
 from agents.runtime.watermark import PartitionProgress
 
-_REMEMBERED_KEYS = 10_000
 _RESUME_AT = 0.5
 """A paused lane resumes when it has fallen to this share of its budget: hysteresis."""
 
@@ -20,55 +19,26 @@ _RESUME_AT = 0.5
 @dataclass(slots=True)
 class _LaneState:
     lane: Lane
-    waiting: deque[Incoming] = field(default_factory=deque)
+    waiting: Queue
     messages: int = 0
     size: int = 0
     paused: bool = False
     credit: float = 0.0
     pace: Pace = field(default_factory=Pace)
-    by_key: Counter[bytes | None] = field(default_factory=Counter)
-    """Waiting messages of each key; kept where some may be let go."""
-    turn_of: dict[bytes | None, int] = field(default_factory=dict)
-    """When a message of each key was handed out last, counted in messages."""
-    turn: int = 0
 
     def put(self, message: Incoming) -> None:
-        self.waiting.append(message)
+        self.waiting.put(message)
         self.messages += 1
         self.size += message.size
-        if self.lane.shedding is not None:
-            self.by_key[message.key] += 1
-
-    def handed_out(self, message: Incoming) -> None:
-        """Note that a message is taken, so that its key can best do without another one."""
-        self.out(message)
-        if self.lane.shedding is not None:
-            self.turn += 1
-            self.turn_of.pop(message.key, None)
-            self.turn_of[message.key] = self.turn
-            if len(self.turn_of) > _REMEMBERED_KEYS:
-                del self.turn_of[next(iter(self.turn_of))]
-
-    def out(self, message: Incoming) -> None:
-        """Note that a message does not wait any more."""
-        if self.lane.shedding is not None:
-            self.by_key[message.key] -= 1
-            if not self.by_key[message.key]:
-                del self.by_key[message.key]
 
     def stale(self) -> Incoming | None:
         """Take out what is to be let go next; none where all that waits can be handled in time."""
-        shedding, pace = self.lane.shedding, self.pace.by_second
-        if shedding is None or pace is None:
+        shedding, pace, waiting = self.lane.shedding, self.pace.by_second, self.waiting
+        if shedding is None or pace is None or not isinstance(waiting, Fair):
             return None
-        if len(self.waiting) <= max(shedding.least, pace * shedding.max_delay_s):
+        if len(waiting) <= max(shedding.least, pace * shedding.max_delay_s):
             return None
-        # Of those that have most waiting the one that was looked at last: it would else always be the same one.
-        key = max(self.by_key, key=lambda key: (self.by_key[key], self.turn_of.get(key, 0)))
-        message = next(waiting for waiting in self.waiting if waiting.key == key)
-        self.waiting.remove(message)
-        self.out(message)
-        return message
+        return waiting.drop()
 
 
 @dataclass(slots=True)
@@ -99,7 +69,7 @@ class InFlight:
         clock: Callable[[], float] = monotonic,
         on_shed: Callable[[Incoming], None] = lambda _: None,
     ) -> None:
-        self._lanes = [_LaneState(lane) for lane in lanes]
+        self._lanes = [_LaneState(lane, InOrder() if lane.shedding is None else Fair()) for lane in lanes]
         self._lane_of = {topic.name: state for state in self._lanes for topic in state.lane.topics}
         self._partitions: dict[Partition, _PartitionState] = {}
         self._state_of: dict[Incoming, _PartitionState] = {}
@@ -173,9 +143,8 @@ class InFlight:
             )
 
     def _hand_out(self, lane: _LaneState, most: int) -> list[Incoming]:
-        batch = [lane.waiting.popleft() for _ in range(min(most, len(lane.waiting)))]
+        batch = [lane.waiting.take() for _ in range(min(most, len(lane.waiting)))]
         for message in batch:
-            lane.handed_out(message)
             self._state_of[message].in_hand += 1
         lane.pace.hand_out(len(batch), self._clock())
         return batch
@@ -216,9 +185,7 @@ class InFlight:
         gone = frozenset(partitions)
         with self._changed:
             for lane in self._lanes:
-                for message in [waiting for waiting in lane.waiting if waiting.partition in gone]:
-                    lane.waiting.remove(message)
-                    lane.out(message)
+                for message in lane.waiting.discard(gone):
                     self._forget(message)
             self._changed.notify_all()
 

@@ -435,6 +435,32 @@ class TestShedding:
         shares = [handled[b"%d" % key] for key in range(30)]
         assert max(shares) <= 1.5 * min(shares), shares
 
+    def test_a_flood_is_handled_as_often_as_any_other_key(self) -> None:
+        in_flight, clock, _ = self.paced()
+        handled: Counter[bytes | None] = Counter()
+        offset, calm = 3, [b"calm-%d" % number for number in range(20)]
+        for _ in range(200):
+            for key in calm:  # twice what can be handled, and as much again of one key
+                in_flight.accept(incoming(offset, key=key))
+                in_flight.accept(incoming(offset + 1, key=b"flood"))
+                offset += 2
+            for _ in range(in_flight.totals()[0]):
+                (message,) = in_flight.take(ONE_BY_ONE)
+                handled[message.key] += 1
+                clock.now += 0.1
+                in_flight.complete(message)
+        shares = [handled[key] for key in (*calm, b"flood")]
+        assert max(shares) <= 1.5 * min(shares), shares
+
+    def test_of_each_key_messages_come_in_their_order_and_keys_in_turn(self) -> None:
+        in_flight, _, _ = self.paced()
+        for offset, key in enumerate([b"a", b"a", b"a", b"b", b"c", b"b"], 3):
+            in_flight.accept(incoming(offset, key=key))
+        taken = in_flight.take(AT_ONCE)
+        assert [(message.key, message.offset) for message in taken] == [
+            (b"a", 3), (b"b", 6), (b"c", 7), (b"a", 4), (b"b", 8), (b"a", 5),
+        ]  # fmt: skip
+
     def test_what_is_let_go_counts_as_done(self) -> None:
         in_flight, _, shed = self.paced()
         for offset in range(3, 16):
