@@ -20,6 +20,7 @@ from agents.live.worst_faces import LiveFace, WorstFaces
 from agents.policies import policy_book
 from agents.runtime.agent import Agent, BatchPolicy, Lane, Shedding
 from agents.runtime.exceptions import Reject
+from agents.runtime.failpoints import reached
 from agents.runtime.messages import Handled, Incoming, Outgoing, Partition
 from agents.runtime.metrics import Metrics
 from agents.settings import Settings
@@ -100,8 +101,10 @@ class Frames(Agent):
             frames.setdefault(frame.stream_id, []).append(frame)
         streams = self._streams.find(frames, now)
         scored = self._scorer.score(frames, streams)
+        reached("after-inference")
         with self._metrics.stage_seconds.labels("record").time():
             windows = self._remember(frames, streams, scored)
+        reached("after-redis")
         events = self._events(streams, scored, windows)
         self._expire(now)
         # Whose frame it was has its events: they are out before it counts as done.

@@ -10,6 +10,7 @@ from agents.keyvalue import connect
 from agents.policies import policy_book
 from agents.runtime.agent import Agent, Lane
 from agents.runtime.exceptions import Reject
+from agents.runtime.failpoints import reached
 from agents.runtime.messages import Handled, Incoming, Outgoing
 from agents.runtime.metrics import Metrics
 from agents.scorer import Scorer
@@ -84,7 +85,9 @@ class Segments(Agent):
         result = None
         if not begun.recorded:
             result = self._result(segment, begun.attempts)
+            reached("after-inference")
         recorded = self._window.record(segment, None if result is None else result.dump())
+        reached("after-redis")
         done = self._progress(segment, "segment_done", recorded.done, result)
         if not recorded.closes or recorded.published:
             return Handled((done,))

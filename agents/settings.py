@@ -20,6 +20,7 @@ from pydantic_settings import (
     YamlConfigSettingsSource,
 )
 
+from agents.runtime.failpoints import FailPoint
 from schemas.media import ContentType
 
 ENVIRONMENT_PREFIX = "FLEET_"
@@ -152,6 +153,8 @@ class RuntimeSettings(Section):
     """0 takes a free port, -1 opens none."""
     stalled_after_s: Seconds = 60.0
     """Liveness fails when the loop has not turned for so long, seconds."""
+    failpoints: dict[FailPoint, Positive] = {}
+    """Points at which the process kills itself when it passes them for the so-many-th time; for `fleet chaos` alone."""
     log_format: Literal["text", "json"] = "text"
     """How log lines are written."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"

@@ -7,6 +7,7 @@ from typing import ClassVar
 from agents.database import Connection, connect, typed_errors
 from agents.rows import ACTIONS, ALERTS, RESULTS, REVIEWS, insert_frames
 from agents.runtime.agent import Agent, BatchPolicy, Lane
+from agents.runtime.failpoints import reached
 from agents.runtime.messages import Handled, Incoming, Partition
 from agents.runtime.metrics import Metrics
 from agents.settings import Settings
@@ -67,6 +68,7 @@ class Sink(Agent):
                 "reviews": len(REVIEWS.insert(connection, reviews)),
             }
             self._write_offsets(connection, batch)
+        reached("after-postgres-commit")
         self._metrics.stage_seconds.labels("write").observe(perf_counter() - started)
         for table, count in rows.items():
             self._metrics.rows.labels(table).inc(count)

@@ -12,6 +12,7 @@ from agents.blocking.leases import Deny, DenyLeases
 from agents.blocking.names import publish_name
 from agents.blocking.servers.server import LiveServer
 from agents.runtime.deadline import Deadline
+from agents.runtime.failpoints import reached
 from agents.settings import BlockingSettings
 from models.policy import Live
 from schemas.identity import derive
@@ -81,6 +82,7 @@ class Blocker:
         now_ms = _milliseconds(self._now())
         deny = _deny(alert, asked, place, now_ms, now_ms + round(live.block_s * 1000))
         in_force = await self._leases.deny(deny, now_ms)
+        reached("after-redis")
         if in_force is None:
             return
         yield self._action(alert, "requested", target, alert.reason)

@@ -69,10 +69,12 @@ def _refuse_without_scoring(asked: Sequence[str]) -> None:
 
 def _run_here(name: str, settings: Settings) -> None:
     from agents.assembly import service  # noqa: PLC0415  (a supervisor needs none of it)
+    from agents.runtime.failpoints import arm  # noqa: PLC0415
     from agents.runtime.logs import configure_logging  # noqa: PLC0415
     from agents.runtime.metrics import Metrics  # noqa: PLC0415
     from agents.runtime.service import stop_on_signals  # noqa: PLC0415
 
+    arm(settings.runtime.failpoints)
     configure_logging(settings.runtime.log_level, settings.runtime.log_format)
     running = service(name, settings, Metrics())
     stop_on_signals(running)

@@ -22,6 +22,7 @@ from agents.runtime.backoff import Backoff
 from agents.runtime.clients import faust_options
 from agents.runtime.dead_letter import dead_letter
 from agents.runtime.exceptions import AgentStopped, Reject, Unavailable
+from agents.runtime.failpoints import reached
 from agents.runtime.faust_transport import quick_transport
 from agents.runtime.health import Health, HealthEndpoint
 from agents.runtime.messages import Incoming, Partition
@@ -148,6 +149,7 @@ class FaustService:
             async def one(event: EventT[bytes]) -> None:
                 try:
                     await self._handled(handler, self._incoming(event, origin or topic))
+                    reached("before-offset-commit")
                     await acks.done(event)
                 finally:
                     free.release()
@@ -187,6 +189,7 @@ class FaustService:
                 self._note_away(Unavailable("kafka", f"{name}: {error!r}"))
                 await asyncio.sleep(pause)
             else:
+                reached("after-produce")
                 self.health.back("kafka")
                 self._metrics.produced.labels(name).inc()
                 return
@@ -208,6 +211,7 @@ class FaustService:
     async def _handled(self, handler: Handler, message: Incoming) -> None:
         await self._go_on()
         self._in_hand += 1
+        reached("after-fetch")
         self._metrics.consumed.labels(message.topic.name).inc()
         try:
             await self._try(handler, message)

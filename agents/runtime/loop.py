@@ -12,6 +12,7 @@ from agents.runtime.backoff import Backoff
 from agents.runtime.clients import GroupProtocol
 from agents.runtime.deadline import Deadline
 from agents.runtime.exceptions import AgentStopped, GroupProtocolUnsupported, TopicsMissing, Unavailable
+from agents.runtime.failpoints import reached
 from agents.runtime.health import Health
 from agents.runtime.in_flight import Flow, InFlight
 from agents.runtime.messages import Incoming, Partition
@@ -146,6 +147,7 @@ class ConsumerLoop:
         )
         if self._in_flight.accept(incoming):
             self._health.back("kafka")
+            reached("after-fetch")
             self._metrics.consumed.labels(topic.name).inc()
             self._metrics.lag_seconds.labels(topic.name).set(max(0.0, time() - timestamp / 1000) if kind else 0.0)
 
@@ -162,6 +164,7 @@ class ConsumerLoop:
     def _store(self) -> None:
         offsets = _offsets(self._in_flight.watermarks())
         if offsets:
+            reached("before-offset-commit")
             self._consumer.store_offsets(offsets=offsets)
 
     def _regulate(self) -> None:

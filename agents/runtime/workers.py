@@ -11,6 +11,7 @@ from agents.runtime.backoff import Backoff
 from agents.runtime.dead_letter import dead_letter
 from agents.runtime.deadline import Deadline
 from agents.runtime.exceptions import AgentStopped, Reject, TooManyRejects, Unavailable
+from agents.runtime.failpoints import reached
 from agents.runtime.health import Health
 from agents.runtime.in_flight import InFlight
 from agents.runtime.messages import Handled, Incoming
@@ -184,6 +185,8 @@ class Workers:
         started = perf_counter()
 
         def arrived() -> None:
+            if handled.outputs:
+                reached("after-produce")
             self._metrics.stage_seconds.labels("deliver").observe(perf_counter() - started)
             self._delivered.put((message, handled))
 
